@@ -1,0 +1,1 @@
+"""Programs that use fmd_admin. They are part of the checkout, not of the package."""

@@ -1,0 +1,158 @@
+"""Takes the pictures in docs/images from the running demo.
+
+    python examples/screenshots.py
+
+Needs the extra "dev", Chromium at /usr/bin/chromium (or the path in CHROMIUM) and npm, which brings
+the files that browsers get from the CDN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, StorageState, sync_playwright
+
+if __package__ in (None, ""):  # Run as a script: the checkout is not on the path.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from examples import server
+from tests.browser import cdn
+
+IMAGES = server.ROOT / "docs" / "images"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+DESKTOP, PHONE = (1440, 860), (360, 740)
+#: Charts move into place for this long.
+DRAWING_MS = 1_500
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file: the page it shows (below the panel's address), its theme and its size."""
+
+    name: str
+    path: str
+    theme: Literal["light", "dark"] = "light"
+    size: tuple[int, int] = DESKTOP
+
+
+PICTURES = (
+    Picture("overview", "/overview"),
+    Picture("overview-dark", "/overview", theme="dark"),
+    Picture("overview-phone", "/overview", size=PHONE),
+    Picture("hourly-utilization", "/hourly-utilization"),
+    Picture("daily-utilization", "/daily-utilization?range=30d"),
+    Picture("api-performance", "/api-performance"),
+)
+
+
+@contextmanager
+def demo(warm_up_s: float) -> Iterator[dict[str, str]]:
+    """Run the demo with history; gives what it printed: Shop, Panel, User, Password, …"""
+    command = [sys.executable, "manage.py", "demo", "--history", "--port", "0"]
+    command += ["--version-switch-s", str(warm_up_s / 2)]
+    process = subprocess.Popen(command, cwd=server.ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        printed: dict[str, str] = {}
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := re.match(r"(\w+) {2,}(\S+)", line):
+                printed[found[1]] = found[2]
+            if "has taken over" in line:
+                break
+        else:
+            raise SystemExit("the demo ended by itself")
+        time.sleep(warm_up_s / 2)
+        yield printed
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def sign_in(browser: Browser, panel: str, user: str, password: str) -> StorageState:
+    """Return the cookies of a session."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{panel}/login")
+        page.locator("[name=username]").fill(user)
+        page.locator("[name=password]").fill(password)
+        page.locator("form:has([name=password]) [type=submit]").click()
+        page.wait_for_url(re.compile(r"(?<!/login)$"))
+        return context.storage_state()
+
+
+def take(
+    browser: Browser,
+    session: StorageState,
+    files: Mapping[str, bytes],
+    panel: str,
+    picture: Picture,
+) -> None:
+    """Open the page and write its picture; print what the browser complains of."""
+    faults: list[str] = []
+    width, height = picture.size
+    with browser.new_context(
+        storage_state=session,
+        viewport={"width": width, "height": height},
+        color_scheme=picture.theme,
+    ) as context:
+        cdn.answer(context, files)
+        page = context.new_page()
+        page.on("console", lambda message: _note(faults, message.type, message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        answer = page.goto(f"{panel}{picture.path}")
+        if answer is None or not answer.ok:
+            raise SystemExit(f"{panel}{picture.path} is answered with {answer and answer.status}")
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(DRAWING_MS)
+        page.screenshot(path=str(IMAGES / f"{picture.name}.png"))
+        print(f"{picture.name}.png: {page.url}", flush=True)
+    for fault in faults:
+        print(f"  the browser says: {fault}", flush=True)
+
+
+def _note(faults: list[str], kind: str, text: str) -> None:
+    if kind in {"error", "warning"}:
+        faults.append(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="only these pictures")
+    parser.add_argument("--warm-up-s", type=float, default=40.0, help="let the demo run (40)")
+    options = parser.parse_args(argv)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    files = cdn.assets()
+    with demo(options.warm_up_s) as printed, chromium() as browser:
+        panel = printed["Panel"].rstrip("/")
+        session = sign_in(browser, panel, printed["User"], printed["Password"])
+        for picture in PICTURES:
+            if not options.names or picture.name in options.names:
+                take(browser, session, files, panel, picture)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

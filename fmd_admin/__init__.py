@@ -1,0 +1,11 @@
+"""fmd_admin: an admin panel that measures a Flask application from inside.
+
+``FMDAdmin(app)`` binds it. ``import fmd_admin as dashboard; dashboard.bind(app)`` does the same
+for those who come from Flask-MonitoringDashboard.
+"""
+
+from .compat.dashboard import bind, config
+from .extension import FMDAdmin
+from .version import __version__
+
+__all__ = ["FMDAdmin", "__version__", "bind", "config"]

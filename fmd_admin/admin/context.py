@@ -1,0 +1,46 @@
+"""What the panel's views work with: one object per panel, found through the current app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+
+from ..errors import BindError
+from ..store.live import LiveConfig
+from ..store.store import Store
+
+EXTENSION = "fmd_panel"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The parts a panel is built from; made by the extension, one for each panel app.
+
+    ``counters`` gives what this process counted (drops, faults, …). ``started`` is called on
+    each request of the panel. ``secret`` gives the key that signs sessions; it is asked on each
+    use, so that a host key set late counts.
+    """
+
+    store: Store
+    config: LiveConfig
+    counters: Callable[[], Mapping[str, int]]
+    started: Callable[[], None]
+    secret: Callable[[], bytes]
+    version: str
+
+
+def panel_of(app: Flask) -> Panel:
+    """Return the panel that ``app`` shows. Raises BindError if it shows none."""
+    panel = app.extensions.get(EXTENSION)
+    if not isinstance(panel, Panel):
+        raise BindError(
+            f"The app {app.name!r} is not a panel of fmd_admin. Build it with build_site()."
+        )
+    return panel
+
+
+def current_panel() -> Panel:
+    """Return the panel of the request that is being answered."""
+    return panel_of(current_app._get_current_object())  # type: ignore[attr-defined]

@@ -1,0 +1,87 @@
+"""Figures and times as people read them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from ..read.table import Kind
+
+#: What stands where there is no value.
+NONE = "\N{EN DASH}"
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def count(value: int | None) -> str:
+    """Return a whole number with its thousands apart: ``539,758``."""
+    return NONE if value is None else f"{value:,}"
+
+
+def ms(value: float | None) -> str:
+    """Return a duration with the digits that matter: ``0.42 ms``, ``9.1 ms``, ``1,450 ms``."""
+    if value is None:
+        return NONE
+    if value >= 100_000:
+        return f"{value / 1000:,.0f} s"
+    if value >= 9.95:
+        return f"{value:,.0f} ms"
+    return f"{value:.1f} ms" if value >= 0.995 else f"{value:.2f} ms"
+
+
+def percent(share: float | None, *, fine: bool = False) -> str:
+    """Return a share (1.0 = 100 %): ``34 %``, below 10 % with one digit more if ``fine``.
+
+    What is not zero is never shown as zero.
+    """
+    if share is None:
+        return NONE
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    digits = (2 if value < 1 else 1) if fine and value < 9.95 else 0
+    smallest = 10.0**-digits
+    if 0 < value < smallest / 2:
+        return f"< {smallest:.{digits}f} %"
+    return f"{value:.{digits}f} %"
+
+
+def exact(moment: datetime | None, zone: ZoneInfo) -> str:
+    """Return an aware time on the wall clock of ``zone``, with the zone's name."""
+    return NONE if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def ago(moment: datetime | None, now_ms: int, suffix: str = "") -> str:
+    """Return how long ago an aware time was, in its largest unit: ``now``, ``14 s``, ``3 d``.
+
+    ``suffix`` stands behind a unit, not behind ``now``.
+    """
+    if moment is None:
+        return NONE
+    seconds = int(now_ms / 1000 - moment.timestamp())
+    for size, unit in _STEPS:
+        if seconds >= size:
+            return f"{seconds // size} {unit}{suffix}"
+    return "now"
+
+
+def day(iso: str) -> str:
+    """Return an ISO date with its weekday: ``Sun 2026-11-22``."""
+    return f"{date.fromisoformat(iso):%a} {iso}"
+
+
+def value(item: object, kind: Kind, zone: ZoneInfo) -> str:
+    """Return a value of a column of ``kind`` as text."""
+    if item is None:
+        return NONE
+    if kind == "time" and isinstance(item, datetime):
+        return exact(item, zone)
+    if kind == "date":
+        return day(str(item))
+    if isinstance(item, (int, float)):
+        if kind == "count":
+            return count(int(item))
+        if kind == "ms":
+            return ms(item)
+        if kind == "percent":
+            return percent(item, fine=True)
+    return str(item)

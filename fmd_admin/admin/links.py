@@ -1,0 +1,72 @@
+"""Addresses inside the panel: links that keep the range, static files, and where to go on."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from flask import current_app, request, url_for
+
+#: What a link to another page of the panel takes along from the current one.
+KEPT = ("range", "from", "to", "version")
+_LONGEST = 2_000
+# Blanks and control characters: browsers drop some of them, and turn backslashes into slashes.
+_NEVER_IN_PATHS = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def panel_url(endpoint: str, **values: Any) -> str:
+    """Return the address of a page with the time range and versions of the current one."""
+    for name in KEPT:
+        if name not in values:
+            kept = request.args.getlist(name)
+            if kept:
+                values[name] = kept
+    return url_for(endpoint, **values)
+
+
+def asset(name: str) -> str:
+    """Return the address of one of our static files; it changes with the file's content."""
+    folder = current_app.static_folder
+    # The time of the last change tells versions apart that were released under one number too.
+    stamp = _changed_at(folder, name) if folder else 0
+    return url_for("static", filename=name, v=f"{stamp:x}")
+
+
+def _changed_at(folder: str, name: str) -> int:
+    try:
+        return int(os.stat(os.path.join(folder, name)).st_mtime)
+    except OSError:
+        # The link then answers 404, which is what the page's reader has to see.
+        return 0
+
+
+def here() -> str:
+    """Return path and query of the current request, below the panel's root."""
+    query = request.query_string.decode("latin-1")
+    return f"{request.path}?{query}" if query else request.path
+
+
+def local_path(target: str | None) -> str | None:
+    """Return ``target`` if it is a path below the panel's root, and None for anything else.
+
+    It is put behind the panel's own root, never used as an address by itself, so that not even
+    a path with dots leads out of the panel.
+    """
+    if not target or not target.startswith("/") or len(target) > _LONGEST:
+        return None
+    if _NEVER_IN_PATHS.search(target):
+        return None
+    path = unquote(re.split(r"[?#]", target, maxsplit=1)[0])
+    if "//" in path or _NEVER_IN_PATHS.search(path):
+        return None
+    if any(segment in {".", ".."} for segment in path.split("/")):
+        return None
+    return target
+
+
+def onward(target: str | None, default: str) -> str:
+    """Return the address of a local ``target``, or ``default`` (an address already)."""
+    path = local_path(target)
+    return default if path is None else request.script_root + path

@@ -1,0 +1,87 @@
+"""Error pages: what went wrong in plain words, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, make_response, url_for
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as BaseResponse
+
+from .access import plain_answer, wants_page
+from .context import current_panel
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What an error page says. ``mend`` is the reader's next step."""
+
+    title: str
+    mend: str
+
+
+PROBLEMS = {
+    400: Problem("This request is not understood", "Go back, check what you entered, try again."),
+    403: Problem(
+        "You may not do this",
+        "Your role is viewer: you can look at everything, and change your own password. "
+        "Ask an admin for the change, or for the role.",
+    ),
+    404: Problem("There is no such page", "Check the address, or start from the overview."),
+    405: Problem("This page does not take this kind of request", "Start from the overview."),
+    413: Problem("This is too much at once", "Send less."),
+    500: Problem(
+        "The panel failed",
+        "Your app is not affected. The log of the app's process says why, under the name "
+        "fmd_admin.",
+    ),
+}
+CSRF = Problem(
+    "This form has expired",
+    "Nothing was changed. Go back, reload the page and send the form again. If that does not "
+    "help: allow cookies for this site; and behind a proxy, let it pass the Host header and the "
+    "scheme on (ProxyFix).",
+)
+
+
+def init_problems(app: Flask) -> None:
+    """Show every error in the panel's look."""
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+
+
+def _csrf(error: CSRFError) -> BaseResponse:
+    return _answer(400, CSRF, str(error.description))
+
+
+def _http(error: HTTPException) -> BaseResponse:
+    if error.response is not None:
+        return make_response(error.response)
+    code = error.code or 500
+    problem = PROBLEMS.get(code)
+    if problem is None:
+        problem = Problem(error.name, "Start from the overview.")
+    default = getattr(type(error), "description", None)
+    # A text that a view gave says more than werkzeug's own.
+    told = error.description if error.description != default and code < 500 else None
+    response = _answer(code, problem, told)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
+    if not wants_page():
+        return plain_answer(code, told or problem.title)
+    # Without the usual context: it would look the user up, and the store may be what failed.
+    template = current_app.jinja_env.get_template("fmd_admin/error.html")
+    page = template.render(
+        brand_name=current_panel().config.values.brand_name,
+        page_title=problem.title,
+        code=code,
+        told=told,
+        mend=problem.mend,
+        start=url_for("admin.index"),
+    )
+    return Response(page, code)

@@ -1,0 +1,81 @@
+"""The range and version controls at the top of a page. They work by links and GET forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from ..read.catalog import VersionInfo
+from ..read.scope import Scope
+
+RANGE_LABELS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 days"), ("30d", "30 days"))
+#: Words of the URL that the bar sets; a new range also starts on the first page again.
+_RANGE_WORDS = frozenset({"range", "from", "to", "page"})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A link or box of the bar."""
+
+    label: str
+    target: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeBar:
+    """What the template of the top bar shows.
+
+    ``ranges`` link to the same page with another range, ``versions`` are boxes of a form (newest
+    first). ``keep_range`` and ``keep_versions`` are hidden fields of the two forms.
+    """
+
+    label: str
+    zone: str
+    ranges: list[Choice]
+    custom: bool
+    from_text: str
+    to_text: str
+    versions: list[Choice]
+    versions_label: str
+    keep_for_range: list[tuple[str, str]]
+    keep_for_versions: list[tuple[str, str]]
+
+
+def scope_bar(
+    scope: Scope, versions: list[VersionInfo], path: str, args: Iterable[tuple[str, str]]
+) -> ScopeBar:
+    """Return the bar of a page at ``path`` whose query string holds the pairs ``args``."""
+    pairs = list(args)
+    others = [(key, value) for key, value in pairs if key not in _RANGE_WORDS]
+    ranges = [
+        Choice(
+            label,
+            f"{path}?{urlencode([('range', name), *others])}",
+            scope.range_name == name,
+        )
+        for name, label in RANGE_LABELS
+    ]
+    boxes = [
+        Choice(version.name or "(no version)", version.name, version.name in scope.versions)
+        for version in reversed(versions)
+    ]
+    return ScopeBar(
+        label=scope.label,
+        zone=str(scope.zone),
+        ranges=ranges,
+        custom=scope.range_name == "custom",
+        from_text=scope.from_text,
+        to_text=scope.to_text,
+        versions=boxes,
+        versions_label=_versions_label(scope.versions),
+        keep_for_range=others,
+        keep_for_versions=[pair for pair in pairs if pair[0] not in {"version", "page"}],
+    )
+
+
+def _versions_label(versions: tuple[str, ...]) -> str:
+    if not versions:
+        return "All versions"
+    return versions[0] if len(versions) == 1 else f"{len(versions)} versions"

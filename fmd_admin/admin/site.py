@@ -1,0 +1,161 @@
+"""Builds the panel: a Flask app of its own with Flask-Admin, Flask-Login and CSRF protection."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask, redirect
+from flask_admin import Admin, AdminIndexView, BaseView, expose
+from flask_admin.menu import MenuView
+from flask_admin.theme import Bootstrap4Theme
+from flask_wtf import CSRFProtect
+from werkzeug.wrappers import Response
+
+from ..errors import BindError
+from ..resources import folder
+from .access import init_access
+from .context import EXTENSION, Panel, panel_of
+from .headers import init_headers
+from .host_models import HostModels
+from .links import asset, panel_url
+from .menu import panel_menu
+from .problems import init_problems
+from .sessions import COOKIE, PanelSessions
+from .views.account import AccountPage
+from .views.data import EndpointsData, RequestsData, VersionsData
+from .views.login import LoginPage
+from .views.overview import OverviewPage
+from .views.performance import PerformancePage
+from .views.settings import SettingsPage
+from .views.users import UsersPage
+from .views.utilization import DailyPage, HourlyPage
+
+logger = logging.getLogger("fmd_admin")
+
+#: The groups of the menu, in their order.
+CATEGORIES = ("Dashboard", "Data", "Administration")
+_MAX_BODY_BYTES = 16 * 1024 * 1024
+
+
+class PanelApp(Flask):
+    """The panel's Flask app. What belongs to sessions is asked when it is needed."""
+
+    session_interface = PanelSessions()
+
+    @property
+    def secret_key(self) -> bytes:  # type: ignore[override]
+        """The key of sessions and forms: derived on use, never the host's own."""
+        return panel_of(self).secret()
+
+    @property
+    def permanent_session_lifetime(self) -> timedelta:  # type: ignore[override]
+        """How long a session lasts without a request; an admin may change it any time."""
+        return timedelta(hours=panel_of(self).config.values.session_hours)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of all of fmd_admin. Flask's own would add a handler to it."""
+        return logger
+
+
+class PanelAdmin(Admin):
+    """Flask-Admin's site, mended where its own does not fit a mounted app."""
+
+    host_models: HostModels | None = None
+
+    def add_view(self, view: BaseView) -> None:
+        """Add a view of any kind; it lies behind the panel's login like all others."""
+        if self.app is not None and view.endpoint in self.app.blueprints:
+            raise BindError(
+                f"The panel has a view with the endpoint {view.endpoint!r} already. Give "
+                f"{type(view).__name__} another one: endpoint='my_{view.endpoint}'."
+            )
+        if self.host_models is not None:
+            self.host_models.use(view)
+        super().add_view(view)
+
+    def _add_view_to_menu(self, view: BaseView) -> None:
+        # Flask-Admin keeps the first link it made, with that request's mount point.
+        self.add_menu_item(MenuView(view.name, view, cache=False), view.category)
+
+
+class IndexPage(AdminIndexView):
+    """The panel's root. It leads to the overview and has no line in the menu."""
+
+    @expose("/")
+    def index(self) -> Response:
+        """Go on to the overview."""
+        return redirect(panel_url("overview.index"))
+
+    def _run_view(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        return fn(self, *args, **kwargs)
+
+    def is_visible(self) -> bool:
+        return False
+
+
+def new_panel_app() -> PanelApp:
+    """Return the bare app; it answers nothing before :func:`build_site`."""
+    app = PanelApp(
+        "fmd_admin",
+        template_folder=str(folder("templates")),
+        static_folder=str(folder("static")),
+        static_url_path="/static",
+    )
+    app.config.update(
+        SESSION_COOKIE_NAME=COOKIE,
+        # Flask-Login would read and clear the host's cookie under its usual name.
+        REMEMBER_COOKIE_NAME="fmd_remember",
+        # A form is valid as long as its session.
+        WTF_CSRF_TIME_LIMIT=None,
+        # Errors end in our own page and log, under a debugger and in tests as well.
+        PROPAGATE_EXCEPTIONS=False,
+        MAX_CONTENT_LENGTH=_MAX_BODY_BYTES,
+    )
+    return app
+
+
+def build_site(app: Flask, panel: Panel) -> Admin:
+    """Register everything on ``app`` (from :func:`new_panel_app`) and return its Flask-Admin."""
+    app.extensions[EXTENSION] = panel
+    # The gate stands before the check of forms: who may not enter learns nothing else.
+    init_access(app, panel)
+    host_models = HostModels(app)
+    CSRFProtect(app)
+    init_problems(app)
+    init_headers(app, panel.config.values)
+    _init_templates(app, panel)
+    admin = PanelAdmin(
+        app,
+        name=panel.config.values.brand_name,
+        index_view=IndexPage(name="Home", endpoint="admin", url="/"),
+        theme=Bootstrap4Theme(base_template="fmd_admin/layout.html"),
+    )
+    for category in CATEGORIES:
+        admin.add_category(category)
+    admin.add_views(
+        OverviewPage(),
+        HourlyPage(),
+        DailyPage(),
+        PerformancePage(),
+        RequestsData(),
+        EndpointsData(),
+        VersionsData(),
+        UsersPage(),
+        SettingsPage(),
+        AccountPage(),
+        LoginPage(),
+    )
+    admin.host_models = host_models
+    return admin
+
+
+def _init_templates(app: Flask, panel: Panel) -> None:
+    app.jinja_env.globals.update(panel_url=panel_url, asset=asset, panel_menu=panel_menu)
+
+    def names() -> dict[str, Any]:
+        return {"brand_name": panel.config.values.brand_name}
+
+    app.context_processor(names)

@@ -1,0 +1,188 @@
+"""The filters of the lists under Data: fields of a plain GET form, each a condition in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from ...errors import ScopeError
+from ...store.models import Client, Endpoint, Group, Request
+from ...store.types import METHOD_CODES, METHODS
+
+LONGEST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One field of the form.
+
+    ``condition`` turns the field's text into SQL and raises ValueError for what it does not
+    understand; ``allowed`` then says what it does. ``options`` makes it a choice.
+    """
+
+    key: str
+    label: str
+    condition: Callable[[str], ColumnElement[bool]]
+    allowed: str = ""
+    placeholder: str = ""
+    kind: str = "text"
+    options: Callable[[Connection], Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A filter with what was asked for, as the template shows it."""
+
+    key: str
+    label: str
+    value: str
+    kind: str
+    placeholder: str
+    options: Sequence[str] | None
+
+
+def conditions(filters: Sequence[Filter], asked: Any) -> list[ColumnElement[bool]]:
+    """Return the conditions of all filters that ``asked`` (``request.args``) fills in.
+
+    Raises ScopeError, whose message names the field and what is allowed.
+    """
+    found = []
+    for item in filters:
+        text = asked_text(asked, item.key)
+        if not text:
+            continue
+        try:
+            found.append(item.condition(text))
+        except ValueError:
+            raise ScopeError(f"{item.label} is {text[:40]!r}. Allowed: {item.allowed}.") from None
+    return found
+
+
+def asked_text(asked: Any, key: str) -> str:
+    """Return what is asked for under ``key``; PostgreSQL refuses NUL in text."""
+    return str(asked.get(key, "")).strip()[:LONGEST].replace("\0", "")
+
+
+def fields(filters: Sequence[Filter], connection: Connection, asked: Any) -> list[Field]:
+    """Return the form's fields with their values and choices."""
+    shown = []
+    for item in filters:
+        value = asked_text(asked, item.key)
+        options = None
+        if item.options is not None:
+            options = list(item.options(connection))
+            if value and value not in options:
+                options.insert(0, value)
+        shown.append(Field(item.key, item.label, value, item.kind, item.placeholder, options))
+    return shown
+
+
+def contains(column: Any, text: str) -> ColumnElement[bool]:
+    """Return the condition that ``column`` holds ``text``, in any case."""
+    condition: ColumnElement[bool] = func.lower(column).contains(text.lower(), autoescape=True)
+    return condition
+
+
+def _endpoint(text: str) -> ColumnElement[bool]:
+    return Request.endpoint_id.in_(select(Endpoint.id).where(Endpoint.name == text))
+
+
+def _group(text: str) -> ColumnElement[bool]:
+    return Request.group_id.in_(select(Group.id).where(Group.name == text))
+
+
+def _client(text: str) -> ColumnElement[bool]:
+    return Request.client_id.in_(select(Client.id).where(Client.name == text))
+
+
+def _status(text: str) -> ColumnElement[bool]:
+    """Understand ``404``, ``4xx`` and lists of them, such as ``404, 5xx``."""
+    parts: list[ColumnElement[bool]] = []
+    for part in text.lower().replace(",", " ").split():
+        if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
+            low = int(part[0]) * 100
+            parts.append(Request.status.between(low, low + 99))
+        else:
+            status = int(part)
+            if not 100 <= status <= 999:
+                raise ValueError(part)
+            parts.append(Request.status == status)
+    if not parts:
+        raise ValueError(text)
+    return or_(*parts)
+
+
+def _method(text: str) -> ColumnElement[bool]:
+    if text not in METHOD_CODES:
+        raise ValueError(text)
+    condition: ColumnElement[bool] = Request.method == text
+    return condition
+
+
+def _slower(text: str) -> ColumnElement[bool]:
+    duration_ms = float(text)
+    if not 0 <= duration_ms < 1e12:
+        raise ValueError(text)
+    condition: ColumnElement[bool] = Request.duration_ms >= duration_ms
+    return condition
+
+
+def _endpoint_names(connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(Endpoint.name).order_by(Endpoint.name)).all()
+
+
+def _methods(_connection: Connection) -> Sequence[str]:
+    return METHODS[1:] + METHODS[:1]
+
+
+def _levels(_connection: Connection) -> Sequence[str]:
+    return ("0", "1", "2", "3")
+
+
+def _level(text: str) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = Endpoint.level == int(text)
+    return condition
+
+
+REQUEST_FILTERS = (
+    Filter("endpoint", "Endpoint", _endpoint, options=_endpoint_names),
+    Filter("group", "Group", _group, placeholder="exact"),
+    Filter("ip", "Client", _client, placeholder="exact"),
+    Filter(
+        "status",
+        "Status",
+        _status,
+        allowed="a status such as 404, a class such as 5xx, or several of them",
+        placeholder="404, 5xx",
+    ),
+    Filter(
+        "method",
+        "Method",
+        _method,
+        allowed=", ".join(METHODS),
+        options=_methods,
+    ),
+    Filter(
+        "min_ms",
+        "At least ms",
+        _slower,
+        allowed="a duration in ms, such as 250",
+        placeholder="250",
+        kind="number",
+    ),
+)
+ENDPOINT_FILTERS = (
+    Filter("level", "Level", _level, allowed="a level from 0 to 3", options=_levels),
+)
+
+
+def search_requests(text: str) -> ColumnElement[bool]:
+    """Return the condition that the endpoint's, group's or client's name holds ``text``."""
+    return or_(
+        Request.endpoint_id.in_(select(Endpoint.id).where(contains(Endpoint.name, text))),
+        Request.group_id.in_(select(Group.id).where(contains(Group.name, text))),
+        Request.client_id.in_(select(Client.id).where(contains(Client.name, text))),
+    )

@@ -1,0 +1,325 @@
+"""Base of the pages under Data: Flask-Admin's model views with a look and limits of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, abort, flash, redirect, request, url_for
+from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import ColumnElement, Connection, Select, false, select
+from werkzeug.wrappers import Response as BaseResponse
+
+from ...errors import ScopeError
+from ...store.models import db
+from .. import csv, format
+from ..links import here, onward
+from .data_filters import Filter, asked_text, conditions, contains, fields
+from .data_rows import COUNTED, Column, Found, Order, export, find_page
+from .pages import Page, is_admin
+
+DELETE_AT_ONCE = 500
+#: Methods of the view that answer, and where. All others of Flask-Admin's model view stay out.
+ROUTES = {
+    "index_view": "",
+    "details_view": "/details",
+    "delete_rows": "/delete",
+    "data_csv": "/data.csv",
+}
+_KEPT_BY_FILTERS = frozenset({"range", "from", "to", "version", "sort", "desc"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the query string asks of a list, apart from the filters."""
+
+    search: str
+    sort: str
+    descending: bool
+    page: int
+
+
+class DataView(Page, ModelView):
+    """A list of stored rows: filters as a plain form, details, export, and deletion for admins.
+
+    Rows are read through the session and deleted through ``store.write``; nothing is edited.
+    """
+
+    can_create = False
+    can_edit = False
+    can_view_details = True
+    list_template = "fmd_admin/data_list.html"
+    details_template = "fmd_admin/data_details.html"
+
+    #: One sentence above the list.
+    explanation = ""
+    columns: Sequence[Column] = ()
+    filters: Sequence[Filter] = ()
+    #: The columns by which the newest row is the highest; the last one is the key.
+    own_order: Sequence[Any] = ()
+    #: The column that follows ``own_order``, if one does.
+    own_order_key: str | None = None
+    first_sort = ("", False)
+    noun = ("row", "rows")
+    #: What a confirmation says about the consequences.
+    delete_note = ""
+    #: From :mod:`fmd_admin.store.live`.
+    delete: Callable[[Connection, Sequence[int]], int]
+
+    def __init__(self, model: Any, name: str, endpoint: str) -> None:
+        self.column_list = [column.key for column in self.columns]
+        self.column_labels = {column.key: column.label for column in self.columns}
+        # Not Page's: the address is the view's own, and the model comes first.
+        ModelView.__init__(
+            self, model, db, name, "Data", endpoint=endpoint, url=f"/data/{endpoint}"
+        )
+        self._default_view = "index_view"
+        self._urls = [
+            (ROUTES[method], method, verbs)
+            for _, method, verbs in _exposed(type(self))
+            if method in ROUTES
+        ]
+
+    # What Flask-Admin asks of a model view
+
+    def scaffold_form(self) -> Any:
+        # Nothing is edited here, and our column types are not among those it knows.
+        return self.form_base_class
+
+    def get_sortable_columns(self) -> dict[str, Any]:
+        return {column.key: column.sql for column in self.columns}
+
+    # What the lists differ in
+
+    def statement(self) -> Select[Any]:
+        """Return the select of whole rows, with the joins that sorting needs."""
+        return select(self.model)
+
+    def export_statement(self) -> Select[Any]:
+        """Return the select of the columns as they are exported."""
+        return select(*(column.sql for column in self.columns))
+
+    def search_condition(self, text: str) -> ColumnElement[bool]:
+        """Return the condition of a search."""
+        return contains(self.model.name, text)
+
+    def look(self, connection: Connection, *, strict: bool) -> Any:  # noqa: ARG002
+        """Return the range and versions of the page, None where the list has none."""
+        return None
+
+    def look_conditions(self, looked: Any) -> list[ColumnElement[bool]]:  # noqa: ARG002
+        """Return the conditions of what :meth:`look` gave."""
+        return []
+
+    def look_values(self, connection: Connection, looked: Any) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the template needs for what :meth:`look` gave."""
+        return {"bar": None}
+
+    def row_name(self, row: Any) -> str:
+        """Return what a confirmation calls a row."""
+        return str(row)
+
+    # The pages
+
+    @expose("/")
+    def index_view(self) -> str:
+        """Show a page of the list."""
+        asked = self._asked()
+        with self.panel.store.read() as connection:
+            looked = self.look(connection, strict=False)
+            values = self.look_values(connection, looked)
+            form = fields(self.filters, connection, request.args)
+        try:
+            wanted = self._wanted(looked, asked)
+        except ScopeError as error:
+            flash(str(error), "error")
+            wanted = [false()]
+        found = self._find(wanted, asked)
+        page: str = self.render(
+            self.list_template,
+            page_title=self.name,
+            explanation=self.explanation,
+            noun=self.noun,
+            asked=asked,
+            found=found,
+            counted=COUNTED,
+            size=self.panel.config.values.page_size,
+            fields=form,
+            heads=self._heads(asked),
+            rows=[(row.id, [self._shown(row, c) for c in self.columns]) for row in found.rows],
+            columns=self.columns,
+            links=self._links(found),
+            keep=[p for p in request.args.items(multi=True) if p[0] in _KEPT_BY_FILTERS],
+            filtered=bool(asked.search or any(field.value for field in form)),
+            capped=found.more and asked.sort != self.own_order_key,
+            back=here(),
+            is_admin=is_admin(),
+            fmt=format,
+            **values,
+        )
+        return page
+
+    @expose("/details")
+    def details_view(self) -> str:
+        """Show one row."""
+        row_id = request.args.get("id", type=int)
+        row = None if row_id is None else db.session.get(self.model, row_id)
+        if row is None:
+            abort(404, f"This {self.noun[0]} does not exist (any more).")
+        page: str = self.render(
+            self.details_template,
+            page_title=f"{self.noun[0].capitalize()} {row_id}",
+            facts=[(column.label, self._shown(row, column)) for column in self.columns],
+            id=row_id,
+            back=onward(request.args.get("back"), self.get_url(".index_view")),
+            back_path=request.args.get("back", ""),
+            is_admin=is_admin(),
+        )
+        return page
+
+    @expose("/data.csv")
+    def data_csv(self) -> Response:
+        """Return every row that matches, of all pages, newest first."""
+        with self.panel.store.read() as connection:
+            looked = self.look(connection, strict=True)
+        try:
+            wanted = self._wanted(looked, self._asked())
+        except ScopeError as error:
+            abort(400, str(error))
+        statement = self.export_statement().where(*wanted)
+        rows = export(self.panel.store, statement, self.own_order)
+        return csv.stream(self.endpoint, [column.label for column in self.columns], rows)
+
+    @expose("/delete", methods=("GET", "POST"))
+    def delete_rows(self) -> BaseResponse | str:
+        """Ask whether the rows ``ids`` shall go, and delete them once that is confirmed."""
+        if not is_admin():
+            abort(403)
+        ids = list(dict.fromkeys(request.values.getlist("ids", type=int)))
+        back_path = request.values.get("back", "")
+        back = onward(back_path, self.get_url(".index_view"))
+        if not ids:
+            flash(f"Select at least one {self.noun[0]} first.", "error")
+            return redirect(back, 303)
+        if len(ids) > DELETE_AT_ONCE:
+            abort(400, f"At most {DELETE_AT_ONCE} rows are deleted at once. Select fewer.")
+        if request.method == "POST" and request.form.get("confirmed") == "yes":
+            with self.panel.store.write() as connection:
+                gone = type(self).delete(connection, ids)
+            flash(f"{self._number(gone)} deleted.", "ok")
+            return redirect(back, 303)
+        return self._confirm(ids, back, back_path)
+
+    # How it is done
+
+    def _asked(self) -> Asked:
+        sort, descending = request.args.get("sort", ""), request.args.get("desc", "0") != "0"
+        if sort not in self.get_sortable_columns():
+            sort, descending = self.first_sort
+        return Asked(
+            search=asked_text(request.args, "search"),
+            sort=sort,
+            descending=descending,
+            page=request.args.get("page", 1, type=int),
+        )
+
+    def _wanted(self, looked: Any, asked: Asked) -> list[ColumnElement[bool]]:
+        wanted = self.look_conditions(looked) + conditions(self.filters, request.args)
+        if asked.search:
+            wanted.append(self.search_condition(asked.search))
+        return wanted
+
+    def _find(self, wanted: Sequence[ColumnElement[bool]], asked: Asked) -> Found:
+        own = asked.sort == self.own_order_key
+        column = None if own else self.get_sortable_columns()[asked.sort]
+        return find_page(
+            self.statement(),
+            wanted,
+            self.own_order,
+            Order(column, asked.descending),
+            asked.page,
+            self.panel.config.values.page_size,
+        )
+
+    def _shown(self, row: Any, column: Column) -> str:
+        value = column.get(row)
+        if isinstance(value, datetime):
+            local = value.astimezone(self.panel.store.timezone)
+            return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+        if column.kind == "ms":
+            return f"{value:,.2f}"
+        return format.NONE if value is None else str(value)
+
+    def _number(self, count: int) -> str:
+        return f"{count:,} {self.noun[count != 1]}"
+
+    def _confirm(self, ids: list[int], back: str, back_path: str) -> str:
+        rows = db.session.scalars(select(self.model).where(self.model.id.in_(ids[:10]))).all()
+        page: str = self.render(
+            "fmd_admin/confirm.html",
+            page_title=f"Delete {self._number(len(ids))}?",
+            note=self.delete_note,
+            ids=ids,
+            names=[self.row_name(row) for row in rows],
+            hidden=len(ids) - len(rows),
+            action=self.get_url(".delete_rows"),
+            back=back,
+            back_path=back_path,
+            button=f"Delete {self._number(len(ids))}",
+        )
+        return page
+
+    def _here(self, view: str, **changes: str | None) -> str:
+        """Return the address of ``view`` with this query string, changed; None takes out."""
+        pairs = [
+            (key, value)
+            for key, value in request.args.items(multi=True)
+            if key not in changes and value
+        ]
+        pairs += [(key, value) for key, value in changes.items() if value is not None]
+        address = url_for(f"{self.endpoint}.{view}")
+        return f"{address}?{urlencode(pairs)}" if pairs else address
+
+    def _heads(self, asked: Asked) -> list[dict[str, Any]]:
+        heads = []
+        for column in self.columns:
+            chosen = asked.sort == column.key
+            # A first click gives what one looks for: names from A, times and figures from above.
+            descending = not asked.descending if chosen else column.kind != "text"
+            direction = "descending" if asked.descending else "ascending"
+            heads.append(
+                {
+                    "label": column.label,
+                    "number": column.kind in {"ms", "count"},
+                    "direction": direction if chosen else None,
+                    "url": self._here(
+                        "index_view", sort=column.key, desc=str(int(descending)), page=None
+                    ),
+                }
+            )
+        return heads
+
+    def _links(self, found: Found) -> Mapping[str, str | None]:
+        def page(number: int) -> str | None:
+            if not 1 <= number <= found.pages or number == found.page:
+                return None
+            return self._here("index_view", page=str(number))
+
+        return {
+            "first": page(1),
+            "previous": page(found.page - 1),
+            "next": page(found.page + 1),
+            "last": page(found.pages),
+            "csv": self._here("data_csv", page=None, sort=None, desc=None),
+            "clear": self.get_url(".index_view"),
+        }
+
+
+def _exposed(view_class: Any) -> Sequence[tuple[str, str, Sequence[str]]]:
+    """Return (address, method name, HTTP methods) of what Flask-Admin found exposed."""
+    found: Sequence[tuple[str, str, Sequence[str]]] = view_class._urls
+    return found

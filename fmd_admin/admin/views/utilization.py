@@ -1,0 +1,140 @@
+"""The pages Hourly API Utilization (also for one endpoint) and Daily API Utilization."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response
+from flask_admin import expose
+from sqlalchemy import Connection
+
+from ...read import utilization
+from ...read.scope import Scope
+from ...read.utilization import DailyUtilization, HourlyUtilization
+from .. import format
+from ..links import panel_url
+from .pages import ChartPage, Looked
+
+
+def requests_url(looked: Looked, day: str | None = None) -> str:
+    """Return the list of requests behind the chart; with ``day`` (an ISO date) only that day's.
+
+    Without ``day`` the chart's script adds ``from`` and ``to`` of what was clicked.
+    """
+    after = date.fromisoformat(day) + timedelta(days=1) if day else None
+    times = {"from": f"{day}T00:00", "to": f"{after}T00:00"} if day else {"from": None, "to": None}
+    address = panel_url("requests.index_view", range="custom", **times)
+    if looked.endpoint is None:
+        return address
+    # Flask's url_for keeps the word "endpoint" for itself.
+    return f"{address}&{urlencode({'endpoint': looked.endpoint.name})}"
+
+
+class HourlyPage(ChartPage):
+    """Hits by day and hour as a heat map."""
+
+    chart_kind = "matrix"
+    packages = ("chart.js", "chartjs-chart-matrix")
+    explanation = "Requests in each hour of each day. The colour grows with the square root."
+
+    def __init__(self) -> None:
+        super().__init__("Hourly API Utilization", "hourly")
+
+    @expose("/hourly-utilization")
+    @expose("/endpoint/<int:endpoint_id>/hourly-utilization")
+    def index(self, endpoint_id: int | None = None) -> str:
+        """Show the page."""
+        return self.show(endpoint_id)
+
+    @expose("/hourly-utilization/data.json")
+    @expose("/endpoint/<int:endpoint_id>/hourly-utilization/data.json")
+    def data_json(self, endpoint_id: int | None = None) -> dict[str, Any]:
+        """Return what the chart draws."""
+        return self.download_json(endpoint_id)
+
+    @expose("/hourly-utilization/data.csv")
+    @expose("/endpoint/<int:endpoint_id>/hourly-utilization/data.csv")
+    def data_csv(self, endpoint_id: int | None = None) -> Response:
+        """Return the table as CSV."""
+        return self.download_csv(endpoint_id)
+
+    def read(self, connection: Connection, scope: Scope) -> HourlyUtilization:
+        return utilization.hourly(connection, scope)
+
+    def is_empty(self, result: HourlyUtilization) -> bool:
+        return result.total == 0
+
+    def chart_label(self, looked: Looked) -> str:
+        result: HourlyUtilization = looked.result
+        return (
+            f"Heat map of requests by day and hour, {looked.scope.label}: "
+            f"{format.count(result.total)} in all, at most {format.count(result.peak)} an hour."
+        )
+
+    def as_json(self, looked: Looked) -> dict[str, Any]:
+        result: HourlyUtilization = looked.result
+        return {
+            "days": result.days,
+            "hits": result.hits,
+            "total": result.total,
+            "peak": result.peak,
+            "requests_url": requests_url(looked),
+        }
+
+    def links(self, looked: Looked) -> list[str]:
+        return [requests_url(looked, day) for day in looked.result.days]
+
+
+class DailyPage(ChartPage):
+    """Hits a day as bars, stacked by endpoint."""
+
+    chart_kind = "stacked"
+    explanation = "Requests a day, stacked by endpoint. Click a name to leave an endpoint out."
+
+    def __init__(self) -> None:
+        super().__init__("Daily API Utilization", "daily")
+
+    @expose("/daily-utilization")
+    def index(self) -> str:
+        """Show the page."""
+        return self.show()
+
+    @expose("/daily-utilization/data.json")
+    def data_json(self) -> dict[str, Any]:
+        """Return what the chart draws."""
+        return self.download_json()
+
+    @expose("/daily-utilization/data.csv")
+    def data_csv(self) -> Response:
+        """Return the table as CSV."""
+        return self.download_csv()
+
+    def read(self, connection: Connection, scope: Scope) -> DailyUtilization:
+        return utilization.daily(connection, scope)
+
+    def is_empty(self, result: DailyUtilization) -> bool:
+        return result.total == 0
+
+    def chart_label(self, looked: Looked) -> str:
+        result: DailyUtilization = looked.result
+        return (
+            f"Bars of requests a day by endpoint, {looked.scope.label}: "
+            f"{format.count(result.total)} in all."
+        )
+
+    def as_json(self, looked: Looked) -> dict[str, Any]:
+        result: DailyUtilization = looked.result
+        return {
+            "days": result.days,
+            "series": [
+                {"name": series.name, "other": series.endpoint_id is None, "hits": series.hits}
+                for series in result.series
+            ],
+            "total": result.total,
+            "requests_url": requests_url(looked),
+        }
+
+    def links(self, looked: Looked) -> list[str]:
+        return [requests_url(looked, day) for day in looked.result.days]

@@ -1,0 +1,193 @@
+"""The command line: ``flask fmd …`` for a bound app, ``python manage.py …`` for a checkout."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import ScriptInfo
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from . import extension, settings
+from .errors import FMDError
+from .store import accounts, rollups, schema
+from .store.models import Endpoint, Request, User, Version, Writer
+from .store.store import Store
+from .version import __version__
+
+#: Where manage.py's options wait for its commands in click's context.
+_SOURCES = "fmd_admin.sources"
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Friendly(click.Group):
+    """A group whose commands show our errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FMDError as error:
+            raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            raise click.ClickException(f"The database does not answer: {error.orig}") from error
+
+
+def _store(ctx: click.Context) -> Store:
+    """The store of the bound app under ``flask fmd``, else the one that the options name."""
+    info = ctx.find_object(ScriptInfo)
+    if info is not None:
+        return extension.of(info.load_app()).store
+    values = settings.load(**ctx.meta[_SOURCES]).values
+    return extension.open_store(values, Path.cwd())
+
+
+@click.command()
+@click.pass_context
+def migrate(ctx: click.Context) -> None:
+    """Create or upgrade the tables."""
+    done = schema.migrate(_store(ctx))
+    click.echo("The tables are now at this version." if done else "The tables are up to date.")
+
+
+@click.command("create-user")
+@click.argument("username")
+@click.option("--role", type=click.Choice(["admin", "viewer"]), default="viewer", show_default=True)
+@click.password_option(help="Asked for where it is left out.")
+@click.pass_context
+def create_user(ctx: click.Context, username: str, role: str, password: str) -> None:
+    """Create an account of the panel."""
+    store = _store(ctx)
+    schema.check_schema(store)
+    accounts.create_user(store, username, password, role)
+    click.echo(f"Created {role} {username}.")
+
+
+@click.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Say whether the store is usable, and what is in it."""
+    store = _store(ctx)
+    click.echo(f"fmd_admin {__version__}")
+    click.echo(f"database: {store.engine.url.render_as_string(hide_password=True)}")
+    schema.check_schema(store)
+    with store.read() as connection:
+        for label, table in (
+            ("endpoints", Endpoint),
+            ("versions", Version),
+            ("requests", Request),
+            ("accounts", User),
+        ):
+            count = connection.scalar(select(func.count()).select_from(table))
+            click.echo(f"{label}: {count:,}")
+        dropped, faults = connection.execute(
+            select(func.sum(Writer.dropped), func.sum(Writer.faults))
+        ).one()
+    click.echo(f"requests dropped: {dropped or 0:,}, faults of fmd_admin: {faults or 0:,}")
+    click.echo("ok")
+
+
+@click.command("rebuild-rollups")
+@click.pass_context
+def rebuild_rollups(ctx: click.Context) -> None:
+    """Compute the rollups anew from the raw requests; requests may come in meanwhile."""
+    store = _store(ctx)
+    schema.check_schema(store)
+    report = rollups.rebuild(store)
+    click.echo(str(report))
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=5000, show_default=True)
+@click.pass_context
+def run(ctx: click.Context, target: str | None, host: str, port: int) -> None:
+    """Serve an app with the panel: TARGET is module:app or module:factory()."""
+    info = ctx.find_object(ScriptInfo)
+    if target is None and info is None:
+        raise click.UsageError(
+            "Name the app to serve, for example: manage.py run shop:create_app()"
+        )
+    app = _import_app(target) if target else info.load_app()  # type: ignore[union-attr]
+    if extension.EXTENSION not in app.extensions:
+        extension.FMDAdmin(app)
+    link = extension.of(app).config.values.link.strip("/")
+    click.echo(f" * {app.name} on http://{host}:{port}/, panel on http://{host}:{port}/{link}/")
+    _serve(app, host, port)
+
+
+def _import_app(target: str) -> Flask:
+    module_name, _, attribute = target.partition(":")
+    attribute = attribute or "app"
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module_name), attribute.removesuffix("()"))
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"{target} cannot be imported: {error}") from error
+    app = found() if attribute.endswith("()") else found
+    if not isinstance(app, Flask):
+        raise click.UsageError(f"{target} is no Flask app but a {type(app).__name__}.")
+    return app
+
+
+def _serve(app: Flask, host: str, port: int) -> None:
+    try:
+        from waitress import serve  # type: ignore[import-untyped]
+    except ImportError:
+        # Flask's own server warns by itself that it is not for production.
+        app.run(host, port, debug=False, threaded=True)
+    else:
+        serve(app, host=host, port=port)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Start a sample shop with the panel and send it real HTTP requests (--help: its options)."""
+    _needs_checkout("demo", "examples/shop")
+    sys.path.insert(0, str(CHECKOUT))
+    sys.exit(importlib.import_module("examples.shop.demo").main(list(arguments)))
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the test suite; arguments go to pytest."""
+    _needs_checkout("test", "tests")
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=CHECKOUT))  # noqa: S603
+
+
+def _needs_checkout(name: str, folder: str) -> None:
+    if not (CHECKOUT / folder).is_dir():
+        raise click.ClickException(
+            f"'{name}' needs a checkout of fmd_admin, and {CHECKOUT / folder} does not exist. "
+            "Clone the repository and run: python manage.py " + name
+        )
+
+
+_COMMANDS = (check, create_user, demo, migrate, rebuild_rollups, run, test)
+
+
+@click.group("fmd", cls=Friendly)
+def fmd() -> None:
+    """Commands of fmd_admin for the app of this folder."""
+
+
+@click.group(cls=Friendly)
+@click.option("--config", metavar="FILE", help="Config file with settings.")
+@click.option("--database", metavar="URL", help="Database of the measurements.")
+@click.pass_context
+def manage(ctx: click.Context, config: str | None, database: str | None) -> None:
+    """Commands of fmd_admin that need no host app."""
+    ctx.meta[_SOURCES] = {"file": config, "code": {"database": database} if database else {}}
+
+
+for _command in _COMMANDS:
+    fmd.add_command(_command)
+    manage.add_command(_command)

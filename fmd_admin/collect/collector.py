@@ -1,0 +1,136 @@
+"""What happens inside a request: two clock reads and one record appended.
+
+The collector wraps the innermost WSGI callable of the host. Status and end come from there (the
+status as it goes over the wire, the body when it is closed). The endpoint, group and address are
+taken when the answer starts: the request context is still there, and a login made in the request
+counts. No hook of Flask's is used; each would cost more than all of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from flask import Flask, has_request_context, request
+from werkzeug.exceptions import HTTPException
+
+from ..faults import Faults
+from ..records import UNMATCHED, RequestRecord
+from .exchange import Exchange
+from .grouping import group_source
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: What a level does with a request; False means that there will be no record.
+Handler = Callable[[Exchange, bool], bool]
+
+
+class Collector:
+    """Measures the requests of one host app.
+
+    ``append`` takes finished records; it must be fast and must not raise. ``touched`` maps
+    endpoints at level 0 to the perf_counter_ns of their last request.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        wsgi_app: WSGIApplication,
+        *,
+        append: Callable[[RequestRecord], None],
+        touched: dict[str, int],
+        faults: Faults,
+        group_by: Any = None,
+        get_ip: Callable[[], str | None] | None = None,
+    ) -> None:
+        self._app = ref(app)
+        self._wsgi_app = wsgi_app
+        self._append = append
+        self._touched = touched
+        self._faults = faults
+        self._group = group_source(group_by)
+        self._get_ip = get_ip
+        self._keep_ip = True
+        self._handlers: dict[str, Handler] = {}
+        self._default: Handler = self._measure
+
+    def apply(self, levels: Mapping[str, int], default_level: int, *, keep_ip: bool) -> None:
+        """Decide for every endpoint what its level means, so that no request has to."""
+        self._keep_ip = keep_ip
+        self._default = self._handler(default_level)
+        self._handlers = {name: self._handler(level) for name, level in levels.items()}
+
+    def _handler(self, level: int) -> Handler:
+        if level == 0:
+            return _discard
+        return self._measure if self._keep_ip or self._group is not None else _keep
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        exchange = Exchange(self._append, self._identify, environ, start_response)
+        try:
+            body = self._wsgi_app(environ, exchange.start)
+        except BaseException:
+            # Nothing was sent yet, whatever status was announced: the server answers with 500.
+            exchange.status = ""
+            exchange.end()
+            raise
+        return exchange.around(body)
+
+    def _identify(self, exchange: Exchange, late: bool) -> None:
+        """Fill in what the request context knows. A fault of ours never becomes the host's."""
+        try:
+            rule = getattr(exchange.environ.get("werkzeug.request"), "url_rule", None)
+            endpoint = self._slow_endpoint(exchange.environ) if rule is None else rule.endpoint
+            if not self._handlers.get(endpoint, self._default)(exchange, late):
+                self._touched[endpoint] = exchange.start_ns
+                endpoint = ""
+            exchange.endpoint = endpoint
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            exchange.endpoint = ""
+            self._faults.report("collecting a request")
+
+    def _slow_endpoint(self, environ: WSGIEnvironment) -> str:
+        """Return the endpoint of a request without a rule, or of one whose context is gone."""
+        if has_request_context() and request.environ is environ:
+            # Nothing matched, or a library put a request object of its own into the environment.
+            return request.endpoint or UNMATCHED
+        app = self._app()
+        if app is None:
+            return UNMATCHED
+        adapter = app.create_url_adapter(app.request_class(environ, populate_request=False))
+        if adapter is None:
+            return UNMATCHED
+        try:
+            endpoint, _arguments = adapter.match()
+        except HTTPException:
+            return UNMATCHED
+        return str(endpoint)
+
+    def _measure(self, exchange: Exchange, late: bool) -> bool:
+        if self._keep_ip:
+            if self._get_ip is None or late:
+                exchange.ip = exchange.environ.get("REMOTE_ADDR")
+            else:
+                exchange.ip = self._ask(self._get_ip, "get_ip")
+        # Without its request context the host's function could only fail.
+        if self._group is not None and not late:
+            exchange.group = self._ask(self._group, "group_by")
+        return True
+
+    def _ask(self, function: Callable[[], str | None], name: str) -> str | None:
+        """Call a function of the host's; the request goes on if it raises."""
+        try:
+            return function()
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report(name)
+            return None
+
+
+def _discard(_exchange: Exchange, _late: bool) -> bool:
+    return False
+
+
+def _keep(_exchange: Exchange, _late: bool) -> bool:
+    return True

@@ -1,0 +1,90 @@
+"""Flask-MonitoringDashboard's module-level face: ``import fmd_admin as dashboard``.
+
+A thin layer over :class:`FMDAdmin`. ``config`` only collects what the host sets before
+``bind(app)``; nothing happens until then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from ..errors import SettingsError
+from ..extension import FMDAdmin
+from ..settings import TABLE, spec
+
+#: Attributes of Flask-MonitoringDashboard's config under the setting they are here.
+_ATTRIBUTES = {"version": "app_version", "database_name": "database"}
+_OWN = ("group_by", "get_ip")
+
+
+class DashboardConfig:
+    """Settings as attributes: ``config.monitor_level = 2``, ``config.group_by = …``."""
+
+    group_by: Any
+    get_ip: Callable[[], str | None] | None
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_file", None)
+        object.__setattr__(self, "_code", {})
+        object.__setattr__(self, "group_by", None)
+        object.__setattr__(self, "get_ip", None)
+
+    def init_from(
+        self,
+        file: str | os.PathLike[str] | None = None,
+        envvar: str | None = None,
+        log_verbose: bool = False,  # noqa: ARG002 - part of the signature users have
+    ) -> None:
+        """Read settings from an INI file when the app is bound.
+
+        ``envvar`` names an environment variable that holds the file's path; it wins over
+        ``file`` where it is set. Raises SettingsError if neither gives a path.
+        """
+        path = os.environ.get(envvar) if envvar else None
+        path = path or (os.fspath(file) if file else None)
+        if not path:
+            raise SettingsError(
+                "config.init_from needs a file: "
+                + (f"the environment variable {envvar} is not set. Set it, or " if envvar else "")
+                + "pass file='/path/to/config.cfg'."
+            )
+        object.__setattr__(self, "_file", path)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+            return
+        row = spec(_ATTRIBUTES.get(name, name), f"dashboard.config.{name}")
+        row.parse(value, f"dashboard.config.{name}")
+        self._code[row.name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        key = _ATTRIBUTES.get(name, name).upper()
+        if key not in TABLE:
+            raise AttributeError(name)
+        code: dict[str, Any] = self.__dict__["_code"]
+        return code.get(key, TABLE[key].default)
+
+    def extension(self) -> FMDAdmin:
+        """Return a new extension with everything that was set so far."""
+        return FMDAdmin(
+            settings=self._code,
+            group_by=self.group_by,
+            get_ip=self.get_ip,
+            config_file=self._file,
+        )
+
+
+#: What the host sets before it binds.
+config = DashboardConfig()
+
+
+def bind(app: Flask) -> FMDAdmin:
+    """Bind the panel to ``app`` with what :data:`config` holds."""
+    extension = config.extension()
+    extension.init_app(app)
+    return extension

@@ -1,0 +1,42 @@
+"""One tree of exceptions. Every message names what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+
+class FMDError(Exception):
+    """Base of everything that fmd_admin raises on purpose."""
+
+
+class SettingsError(FMDError):
+    """A setting is unknown, has a bad value, or its file is missing.
+
+    The message names the key, where it came from, its value and what is allowed.
+    """
+
+
+class BindError(FMDError):
+    """fmd_admin cannot be bound to this application, or is not bound yet."""
+
+
+class StoreError(FMDError):
+    """The store cannot be opened or is not usable as it stands."""
+
+
+class SchemaError(StoreError):
+    """The tables are older or newer than this version of fmd_admin can use."""
+
+
+class BatchRefusedError(StoreError):
+    """The database answers, but refuses these rows; trying again would not help."""
+
+
+class LeaseLostError(StoreError):
+    """Another process took the lease over; the transaction was rolled back."""
+
+
+class AccountError(FMDError):
+    """An account cannot be created or changed as asked."""
+
+
+class ScopeError(FMDError):
+    """A time range or filter in a URL is not understood."""

@@ -1,0 +1,286 @@
+"""FMDAdmin: puts the parts together for a host app. The only place that knows all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import flask_admin
+from flask import Flask
+from sqlalchemy.exc import DBAPIError
+
+from . import lifecycle
+from . import settings as settings_table
+from .admin.context import Panel
+from .admin.mount import Mount
+from .admin.site import build_site, new_panel_app
+from .collect.address import anonymized
+from .collect.collector import Collector
+from .collect.innermost import wrap_innermost
+from .collect.version import host_version
+from .errors import BindError
+from .faults import Faults
+from .jobs.scheduler import Jobs
+from .recorder.recorder import Recorder
+from .records import Batch
+from .store import accounts, schema
+from .store.live import LiveConfig, internal_value
+from .store.store import Store
+from .store.writer import BatchWriter
+from .version import __version__
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+logger = logging.getLogger("fmd_admin")
+
+EXTENSION = "fmd_admin"
+_SESSION_LABEL = b"fmd_admin panel session"
+
+
+class FMDAdmin:
+    """Binds the admin panel to a Flask app: ``FMDAdmin(app)``, or ``init_app(app)`` later.
+
+    ``settings`` maps names of the settings table to values and wins over file, environment and
+    ``app.config``. ``group_by`` is what requests are grouped under, mostly a function that gives
+    the current user's name; ``get_ip`` replaces REMOTE_ADDR. ``config_file`` (or the environment's
+    FMD_CONFIG) is an INI file of settings. Raises SettingsError for what is not allowed.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        group_by: Any = None,
+        get_ip: Callable[[], str | None] | None = None,
+        config_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.settings = dict(settings or {})
+        self.group_by = group_by
+        self.get_ip = get_ip
+        self.config_file = config_file
+        self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> Monitor:
+        """Bind to ``app``; may be called for several apps, which stay apart."""
+        if EXTENSION in app.extensions:
+            raise BindError(
+                f"fmd_admin is bound to {app.name!r} already. Bind it once: either FMDAdmin(app) "
+                "or init_app(app)."
+            )
+        loaded = settings_table.load(
+            file=self.config_file or os.environ.get("FMD_CONFIG"),
+            app_config=app.config,
+            code=self.settings,
+        )
+        monitor = Monitor(app, loaded, group_by=self.group_by, get_ip=self.get_ip)
+        app.extensions[EXTENSION] = monitor
+        self._monitors[app] = monitor
+        return monitor
+
+    @property
+    def admin(self) -> flask_admin.Admin:
+        """The panel's ``flask_admin.Admin``: any Flask-Admin view can be added to it."""
+        monitors = list(self._monitors.values())
+        if len(monitors) != 1:
+            raise BindError(
+                "This FMDAdmin is bound to no app yet; call init_app(app) first."
+                if not monitors
+                else "This FMDAdmin is bound to several apps; use "
+                'app.extensions["fmd_admin"].admin of the one you mean.'
+            )
+        return monitors[0].admin
+
+
+class Monitor:
+    """Everything that fmd_admin has for one host app: ``app.extensions["fmd_admin"]``."""
+
+    def __init__(
+        self,
+        app: Flask,
+        loaded: settings_table.Loaded,
+        *,
+        group_by: Any,
+        get_ip: Callable[[], str | None] | None,
+    ) -> None:
+        values = loaded.values
+        # Not the app itself: it refers to us, and must be free to go.
+        self._host = weakref.ref(app)
+        self.faults = Faults()
+        self.config = LiveConfig(loaded)
+        self.panel_app = new_panel_app()
+        self.store = Store(self.panel_app, values, folder=app.instance_path)
+        self._ready = False
+        self._prepare_lock = threading.Lock()
+        self._applied: object = None
+        self._kept_secret: bytes | None = None
+        self._writer = BatchWriter(self.store, lambda: self.config.values.monitor_level)
+        self.jobs = Jobs(self.store, secrets.token_hex(16), report=self.faults.report)
+        self.recorder = Recorder(
+            self._write,
+            version=host_version(app_version=values.app_version, git=values.git),
+            limit=values.buffer_size,
+            interval_s=values.flush_interval_s,
+            faults=self.faults,
+            tick=self._tick,
+            clean_ip=self._clean_ip,
+        )
+        self.panel = Panel(
+            store=self.store,
+            config=self.config,
+            counters=self.counters,
+            started=self.recorder.start,
+            secret=self._secret,
+            version=__version__,
+        )
+        self.admin = build_site(self.panel_app, self.panel)
+        self._start(app, group_by, get_ip)
+
+    def _start(self, app: Flask, group_by: Any, get_ip: Callable[[], str | None] | None) -> None:
+        """Prepare the store, then let requests in."""
+        self._debug = app.debug
+        try:
+            self._prepare()
+        except DBAPIError:
+            # The host must start without its monitor's database; the flusher tries again.
+            self.faults.report("opening the store (tried again until it answers)")
+        # No connection may be open when a server forks.
+        self.store.close()
+
+        def wrap(wsgi_app: WSGIApplication) -> WSGIApplication:
+            self.collector = Collector(
+                app,
+                wsgi_app,
+                append=self.recorder.append,
+                touched=self.recorder.touched,
+                faults=self.faults,
+                group_by=group_by,
+                get_ip=get_ip,
+            )
+            return Mount(self.collector, self.config.values.link, self.panel_app)
+
+        if not wrap_innermost(app, wrap):
+            logger.warning(
+                "fmd_admin: a middleware hides the app's own WSGI callable, so requests are "
+                "measured outside of it. Bind fmd_admin before adding that middleware."
+            )
+        self._apply()
+        lifecycle.watch(self)
+
+    def _prepare(self) -> None:
+        """Bring the tables up, make the first account, read levels and settings; once."""
+        with self._prepare_lock:
+            if self._ready:
+                return
+            if self.config.values.auto_migrate:
+                schema.migrate(self.store)
+            else:
+                schema.check_schema(self.store)
+            credentials = accounts.first_start(self.store, self.config.values, self._debug)
+            if credentials is not None:
+                announce(credentials, self.config.values.link)
+            with self.store.read() as connection:
+                self.config.refresh(connection)
+            self._ready = True
+
+    def _write(self, batch: Batch) -> None:
+        if not self._ready:
+            self._prepare()
+        self._writer.write(batch)
+
+    def _tick(self) -> None:
+        """About once a second in the flusher: what changed in the store, and the jobs' lease."""
+        if not self._ready:
+            self._prepare()
+        with self.store.read() as connection:
+            self.config.refresh(connection)
+        self._apply()
+        self.jobs.tick()
+
+    def _apply(self) -> None:
+        state = (self.config.loaded, self.config.levels)
+        if state == self._applied:
+            return
+        values = self.config.values
+        self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
+        self._applied = state
+
+    def _clean_ip(self, address: str) -> str | None:
+        how = self.config.values.ip
+        if how == "off":
+            return None
+        return anonymized(address) if how == "anonymized" else address[:255]
+
+    def _secret(self) -> bytes:
+        """The panel's session key: derived from the host's, or kept in the store without one."""
+        host = self._host()
+        key = host.secret_key if host is not None else None
+        if key:
+            raw = key.encode() if isinstance(key, str) else key
+            return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
+        if self._kept_secret is None:
+            with self.store.write() as connection:
+                kept = internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
+            self._kept_secret = kept.encode()
+        return self._kept_secret
+
+    def counters(self) -> Mapping[str, int]:
+        """Return this process's counts: stored, waiting and dropped requests, our faults."""
+        return {
+            "stored": self.recorder.stored,
+            "waiting": self.recorder.depth,
+            "dropped": self.recorder.dropped,
+            "faults": self.faults.total(),
+        }
+
+    def close(self) -> None:
+        """Write what is left and end the threads. Called at the end of the process."""
+        self.recorder.close()
+        self.jobs.stop()
+        self.store.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process: own connections, buffer, threads and writer."""
+        self.store.after_fork()
+        self._prepare_lock = threading.Lock()
+        self._writer.after_fork()
+        self.faults.after_fork()
+        self.recorder.after_fork()
+        self.jobs.after_fork()
+        self.config.forget()
+
+
+def announce(credentials: accounts.Credentials, link: str) -> None:
+    """Print the first admin's one-time password on the console, once for all processes."""
+    click.echo(
+        f"\n * fmd_admin: first start. Sign in at /{link.strip('/')}/login\n"
+        f" *   user:     {credentials.username}\n"
+        f" *   password: {credentials.password}\n"
+        " *   It is shown once; change it under Account.\n",
+        err=True,
+    )
+
+
+def of(app: Flask) -> Monitor:
+    """Return what is bound to ``app``; raise BindError if nothing is."""
+    monitor = app.extensions.get(EXTENSION)
+    if not isinstance(monitor, Monitor):
+        raise BindError(f"fmd_admin is not bound to {app.name!r}. Bind it with: FMDAdmin(app)")
+    return monitor
+
+
+def open_store(values: settings_table.Settings, folder: Path | str | None = None) -> Store:
+    """Open the store without a host app, for the command line."""
+    return Store(new_panel_app(), values, folder=None if folder is None else str(folder))

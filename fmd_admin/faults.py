@@ -1,0 +1,52 @@
+"""Counts and logs our own faults, so that none is silent and none reaches the host's response."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from threading import Lock
+
+logger = logging.getLogger("fmd_admin")
+
+
+class Faults:
+    """Faults by place. The first one of a kind at a place is logged with its traceback.
+
+    A kind is the exception's type: a second, different error at the same place is logged too.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._logged: set[tuple[str, str]] = set()
+        self._lock = Lock()
+
+    def report(self, place: str) -> None:
+        """Count the exception that is being handled under ``place``; log it once."""
+        error = sys.exc_info()[1]
+        kind = type(error).__name__
+        with self._lock:
+            self._counts[place] += 1
+            first = (place, kind) not in self._logged
+            self._logged.add((place, kind))
+        if first:
+            logger.error(
+                "fmd_admin: %s failed; the request is not affected. "
+                "Further failures of this kind are counted, not logged.",
+                place,
+                exc_info=error,
+            )
+
+    def total(self) -> int:
+        """Return how many faults were reported in this process."""
+        return sum(self._counts.values())
+
+    def by_place(self) -> dict[str, int]:
+        """Return the number of faults per place."""
+        return dict(self._counts)
+
+    def after_fork(self) -> None:
+        """Start from zero in a child: the parent's faults are the parent's."""
+        self._lock = Lock()
+        self._counts.clear()
+        self._logged.clear()

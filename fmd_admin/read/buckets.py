@@ -1,0 +1,276 @@
+"""The rollups inside a scope, as every page reads them.
+
+Whole days come from fmd_day, the hours before and after them from fmd_hour, and what the merge
+has not reached yet from fmd_rollup_delta. All of it has to be read in one read transaction: then
+it is exact, whatever is written and merged meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    and_,
+    func,
+    select,
+    type_coerce,
+)
+
+from ..store import histogram
+from ..store.aggregate import parse_statuses
+from ..store.calendar import Calendar
+from ..store.models import Day, Hour, HourStatus, RollupDelta
+from .scope import Scope
+
+#: Responses with this status and above count as errors.
+FIRST_ERROR = 400
+
+# As plain integers: turning each of 100,000 into a datetime would take longer than the query.
+_DAY = type_coerce(Day.day, BigInteger)
+_HOUR = type_coerce(Hour.hour, BigInteger)
+_STATUS_HOUR = type_coerce(HourStatus.hour, BigInteger)
+_DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
+
+
+class _Delta(NamedTuple):
+    hour: int
+    endpoint_id: int
+    hits: int
+    sum_ms: float
+    min_ms: float
+    max_ms: float
+    histogram: bytes
+    statuses: str
+
+
+class Spans(NamedTuple):
+    """A range cut in two kinds: whole days (beginning, end) or None, and the hours around them.
+
+    UTC milliseconds, ends are exclusive.
+    """
+
+    days: tuple[int, int] | None
+    hours: list[tuple[int, int]]
+
+
+def cut(calendar: Calendar, start_ms: int, end_ms: int) -> Spans:
+    """Return which part of a range is whole days, and what is left of it."""
+    first = start_ms
+    if calendar.day_start(start_ms) != start_ms:
+        first = calendar.next_day(start_ms)
+    last = calendar.day_start(end_ms)
+    if first >= last:
+        return Spans(None, [(start_ms, end_ms)])
+    edges = [(start_ms, first), (last, end_ms)]
+    return Spans((first, last), [(start, end) for start, end in edges if start < end])
+
+
+class Total:
+    """What was measured of one endpoint, or of several. Durations in ms."""
+
+    __slots__ = ("_counts", "hits", "max_ms", "min_ms", "parts", "sum_ms")
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.sum_ms = 0.0
+        self.min_ms = math.inf
+        self.max_ms = 0.0
+        #: Stored histograms; not to be added to once ``counts`` was asked for.
+        self.parts: list[bytes] = []
+        self._counts: dict[int, int] | None = None
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Requests by histogram bucket, in the order of the buckets."""
+        if self._counts is None:
+            self._counts = histogram.add(self.parts)
+        return self._counts
+
+    @counts.setter
+    def counts(self, ordered: dict[int, int]) -> None:
+        self._counts = ordered
+
+    def quantiles(self, qs: Sequence[float]) -> list[float]:
+        """Return quantiles in ms, never outside of what was measured; [] without hits."""
+        return [self.within(value) for value in histogram.quantiles_of(self.counts, qs)]
+
+    def within(self, value_ms: float) -> float:
+        """Return ``value_ms``, or the shortest or longest duration if it lies beyond."""
+        return min(max(value_ms, self.min_ms), self.max_ms)
+
+
+def together(totals: Iterable[Total]) -> Total:
+    """Return one total of all."""
+    result = Total()
+    counts: dict[int, int] = {}
+    for total in totals:
+        result.hits += total.hits
+        result.sum_ms += total.sum_ms
+        result.min_ms = min(result.min_ms, total.min_ms)
+        result.max_ms = max(result.max_ms, total.max_ms)
+        for number, hits in total.counts.items():
+            counts[number] = counts.get(number, 0) + hits
+    result.counts = dict(sorted(counts.items()))
+    return result
+
+
+class Buckets:
+    """Reads the rollups of ``scope``; for one page, in one read transaction."""
+
+    def __init__(self, connection: Connection, scope: Scope) -> None:
+        self.scope = scope
+        self.calendar = Calendar(scope.zone)
+        self._connection = connection
+        self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
+
+    def totals(self) -> dict[int, Total]:
+        """Return what was measured in the range, by endpoint id; only endpoints with hits."""
+        found: dict[int, Total] = {}
+        for rows in self._figures():
+            for endpoint_id, hits, sum_ms, min_ms, max_ms, stored in rows:
+                total = found.get(endpoint_id)
+                if total is None:
+                    total = found[endpoint_id] = Total()
+                total.hits += hits
+                total.sum_ms += sum_ms
+                if min_ms < total.min_ms:
+                    total.min_ms = min_ms
+                if max_ms > total.max_ms:
+                    total.max_ms = max_ms
+                total.parts.append(stored)
+        return found
+
+    def _figures(self) -> Iterator[Sequence[Sequence[Any]]]:
+        if self._spans.days is not None:
+            yield self._rows(Day, _DAY, self._spans.days)
+        for span in self._spans.hours:
+            yield self._rows(Hour, _HOUR, span)
+        yield [
+            (
+                delta.endpoint_id,
+                delta.hits,
+                delta.sum_ms,
+                delta.min_ms,
+                delta.max_ms,
+                delta.histogram,
+            )
+            for delta in self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
+        ]
+
+    def _rows(
+        self, table: Any, moment: ColumnElement[int], span: tuple[int, int]
+    ) -> Sequence[Sequence[Any]]:
+        columns = (
+            table.endpoint_id,
+            table.hits,
+            table.sum_ms,
+            table.min_ms,
+            table.max_ms,
+            table.histogram,
+        )
+        return self._all(select(*columns).where(_inside(moment, *span), *self._filters(table)))
+
+    def errors(self) -> dict[int, int]:
+        """Return the number of responses with an error's status in the range, by endpoint id."""
+        rows = self._all(
+            select(HourStatus.endpoint_id, func.sum(HourStatus.hits))
+            .where(
+                _inside(_STATUS_HOUR, self.scope.start_ms, self.scope.end_ms),
+                HourStatus.status >= FIRST_ERROR,
+                *self._filters(HourStatus),
+            )
+            .group_by(HourStatus.endpoint_id)
+        )
+        found = {endpoint_id: int(hits) for endpoint_id, hits in rows}
+        for delta in self._waiting_inside(self.scope.start_ms, self.scope.end_ms):
+            errors = sum(
+                hits
+                for status, hits in parse_statuses([delta.statuses]).items()
+                if status >= FIRST_ERROR
+            )
+            if errors:
+                found[delta.endpoint_id] = found.get(delta.endpoint_id, 0) + errors
+        return found
+
+    def hits_by_hour(self) -> list[tuple[int, int]]:
+        """Return (beginning of an hour, hits) in the range; an hour may come several times."""
+        rows = self._all(
+            select(_HOUR, func.sum(Hour.hits))
+            .where(*self._hours(self.scope.start_ms, self.scope.end_ms))
+            .group_by(Hour.hour)
+        )
+        found = [(hour, int(hits)) for hour, hits in rows]
+        waiting = self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
+        return found + [(delta.hour, delta.hits) for delta in waiting]
+
+    def endpoint_hits_by_hour(self, start_ms: int, end_ms: int) -> list[tuple[int, int, int]]:
+        """Return (beginning of an hour, endpoint id, hits) from ``start_ms`` to ``end_ms``.
+
+        The same hour and endpoint may come several times.
+        """
+        rows = self._all(
+            select(_HOUR, Hour.endpoint_id, func.sum(Hour.hits))
+            .where(*self._hours(start_ms, end_ms))
+            .group_by(Hour.hour, Hour.endpoint_id)
+        )
+        found = [(hour, endpoint_id, int(hits)) for hour, endpoint_id, hits in rows]
+        waiting = self._waiting_inside(start_ms, end_ms)
+        return found + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
+
+    def endpoint_hits_by_day(self, start_ms: int, end_ms: int) -> list[tuple[int, int, int]]:
+        """Return (a moment of a day, endpoint id, hits) from ``start_ms`` to ``end_ms``.
+
+        The same day and endpoint may come several times.
+        """
+        found: list[tuple[int, int, int]] = []
+        spans = cut(self.calendar, start_ms, end_ms)
+        if spans.days is not None:
+            rows = self._all(
+                select(_DAY, Day.endpoint_id, func.sum(Day.hits))
+                .where(_inside(_DAY, *spans.days), *self._filters(Day))
+                .group_by(Day.day, Day.endpoint_id)
+            )
+            found += [(day, endpoint_id, int(hits)) for day, endpoint_id, hits in rows]
+            waiting = self._waiting_inside(*spans.days)
+            found += [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
+        for span in spans.hours:
+            found += self.endpoint_hits_by_hour(*span)
+        return found
+
+    def _all(self, query: Executable) -> Sequence[Sequence[Any]]:
+        # Fetched at once: row by row takes twice as long.
+        return self._connection.execute(query).all()
+
+    def _hours(self, start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
+        return [_inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]
+
+    def _filters(self, table: Any) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = []
+        if self.scope.version_ids is not None:
+            conditions.append(table.version_id.in_(self.scope.version_ids))
+        if self.scope.endpoint_id is not None:
+            conditions.append(table.endpoint_id == self.scope.endpoint_id)
+        return conditions
+
+    @cached_property
+    def _waiting(self) -> list[_Delta]:
+        """Deltas with hits that match the filters, of any hour. There are never many."""
+        columns = [getattr(RollupDelta, name) for name in _Delta._fields[1:]]
+        rows = self._connection.execute(
+            select(_DELTA_HOUR, *columns).where(RollupDelta.hits > 0, *self._filters(RollupDelta))
+        )
+        return [_Delta(*row) for row in rows]
+
+    def _waiting_inside(self, start_ms: int, end_ms: int) -> Iterator[_Delta]:
+        return (delta for delta in self._waiting if start_ms <= delta.hour < end_ms)
+
+
+def _inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:
+    return and_(moment >= start_ms, moment < end_ms)

@@ -1,0 +1,58 @@
+"""Turns measured records into the rows of a batch; runs in the flusher, never in a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from ..records import RequestRecord, Row
+
+#: Where the host's app raised before it sent a status, its server answers with this one.
+SERVER_ERROR = 500
+
+
+def clock_offset_ns() -> int:
+    """Return what to add to perf_counter_ns to get UTC nanoseconds since the epoch."""
+    return time.time_ns() - time.perf_counter_ns()
+
+
+def to_rows(
+    records: Iterable[RequestRecord], offset_ns: int, clean_ip: Callable[[str], str | None]
+) -> list[Row]:
+    """Return the rows of finished records; ``clean_ip`` anonymises an address or drops it."""
+    rows = []
+    for record in records:
+        ip = record.ip
+        rows.append(
+            Row(
+                time_ms=(record.start_ns + offset_ns) // 1_000_000,
+                endpoint=storable(record.endpoint),
+                duration_ms=(record.end_ns - record.start_ns) / 1e6,
+                status=_status_code(record.status),
+                method=record.method,
+                group=None if record.group is None else storable(record.group),
+                ip=None if ip is None else _clean(ip, clean_ip),
+            )
+        )
+    return rows
+
+
+def _status_code(line: str) -> int:
+    """Return the code of a status line such as ``202 ACCEPTED``."""
+    code = line[:3]
+    return int(code) if code.isdecimal() else SERVER_ERROR
+
+
+def storable(text: str) -> str:
+    """Return ``text`` as every database takes it: without lone surrogates and NUL."""
+    if text.isprintable():
+        return text
+    return (
+        text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
+
+
+def _clean(ip: object, clean_ip: Callable[[str], str | None]) -> str | None:
+    # get_ip is the host's: it may give an ipaddress object.
+    cleaned = clean_ip(str(ip))
+    return None if cleaned is None else storable(cleaned)

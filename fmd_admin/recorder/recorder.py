@@ -1,0 +1,205 @@
+"""The bounded buffer of one process and the one thread that empties it into the store."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections import deque
+from collections.abc import Callable
+from threading import Event, Lock, RLock, Thread
+from time import monotonic
+
+from ..errors import BatchRefusedError
+from ..faults import Faults
+from ..records import Batch, RequestRecord
+from .batching import clock_offset_ns, to_rows
+
+#: Most rows of one transaction, so that no other process waits long for its turn.
+MAX_BATCH = 5_000
+#: Pause between two ticks (levels, settings, lease).
+TICK_S = 1.0
+#: Longest pause between two tries while the store does not answer.
+MAX_RETRY_S = 5.0
+
+
+class Recorder:
+    """Takes records from requests and writes them in batches, in strict order.
+
+    ``write`` stores one batch or raises; a batch that raised is tried again as it was, so it must
+    be exactly-once by its writer and sequence. BatchRefusedError means that it can never be
+    stored. ``tick`` is called about once a second in the flusher's thread. The thread starts with
+    the first record or :meth:`start`, so that none exists before a server forks. Where threads
+    are not available, requests flush at their end.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Batch], None],
+        *,
+        version: str,
+        limit: int,
+        interval_s: float,
+        faults: Faults,
+        tick: Callable[[], None],
+        clean_ip: Callable[[str], str | None],
+    ) -> None:
+        self._write = write
+        self._version = version
+        self._limit = limit
+        self._interval_s = interval_s
+        self._faults = faults
+        self._tick = tick
+        self._clean_ip = clean_ip
+        self.touched: dict[str, int] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        self._buffer: deque[RequestRecord] = deque()
+        self.touched.clear()
+        self._pending: Batch | None = None
+        self._writer = uuid.uuid4().hex
+        self._sequence = 0
+        self._running = False
+        self._closed = False
+        self._thread: Thread | None = None
+        self._wake = Event()
+        # Re-entrant: a signal handler may close what its own thread is starting or flushing.
+        self._start_lock = RLock()
+        self._flush_lock = RLock()
+        self._drop_lock = Lock()
+        self.dropped = 0
+        self.stored = 0
+        self._inline = False
+        self._next_inline = 0.0
+        self._next_tick = 0.0
+
+    def append(self, record: RequestRecord) -> None:
+        """Keep one finished record. Never blocks; drops it and counts if the buffer is full."""
+        buffer = self._buffer
+        if len(buffer) < self._limit:
+            buffer.append(record)
+        else:
+            with self._drop_lock:
+                self.dropped += 1
+        if not self._running:
+            self.start()
+
+    def start(self) -> None:
+        """Start the flusher if it does not run yet."""
+        if self._inline:
+            self._flush_inline()
+            return
+        with self._start_lock:
+            if self._running or self._closed:
+                return
+            try:
+                if not _threads_available():
+                    raise RuntimeError("this server runs without threads")
+                self._thread = Thread(target=self._run, name="fmd_admin-flusher", daemon=True)
+                self._thread.start()
+            except RuntimeError:
+                self._faults.report("starting the flusher (requests flush at their end instead)")
+                self._inline = True
+            else:
+                self._running = True
+
+    @property
+    def depth(self) -> int:
+        """How many records wait for the store."""
+        return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
+
+    def _run(self) -> None:
+        wake, pause = self._wake, self._interval_s
+        while not wake.wait(pause):
+            pause = self._interval_s if self._work() else min(pause * 2, MAX_RETRY_S)
+
+    def _work(self) -> bool:
+        """Write everything and tick; return whether the store answered."""
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001 - tried again, and counted
+            self._faults.report("writing to the store (tried again until it answers)")
+            return False
+        if monotonic() >= self._next_tick:
+            self._next_tick = monotonic() + TICK_S
+            try:
+                self._tick()
+            except Exception:  # noqa: BLE001 - tried again, and counted
+                self._faults.report("reading levels and settings")
+                return False
+        return True
+
+    def _flush_inline(self) -> None:
+        now = monotonic()
+        if now < self._next_inline or not self._flush_lock.acquire(blocking=False):
+            return
+        try:
+            self._next_inline = now + self._interval_s
+            self._work()
+        finally:
+            self._flush_lock.release()
+
+    def flush(self) -> None:
+        """Write everything that is in the buffer now. Raises what the store raises."""
+        with self._flush_lock:
+            while self._pending is not None or self._buffer or self.touched:
+                if self._pending is None:
+                    self._pending = self._next_batch()
+                rows = len(self._pending.rows)
+                try:
+                    self._write(self._pending)
+                    self.stored += rows
+                except BatchRefusedError:
+                    # The same rows would be refused for ever, and all that come after wait.
+                    self.dropped += rows
+                    self._faults.report("storing a batch (its requests are dropped)")
+                self._pending = None
+
+    def _next_batch(self) -> Batch:
+        buffer = self._buffer
+        taken = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        # popitem is atomic: requests go on writing while we take.
+        touched: dict[str, int] = {}
+        while self.touched:
+            endpoint, start_ns = self.touched.popitem()
+            touched[endpoint] = start_ns
+        offset_ns = clock_offset_ns()
+        self._sequence += 1
+        return Batch(
+            writer=self._writer,
+            sequence=self._sequence,
+            version=self._version,
+            rows=to_rows(taken, offset_ns, self._clean_ip),
+            touched={name: (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
+            dropped=self.dropped,
+            faults=self._faults.total(),
+        )
+
+    def close(self) -> None:
+        """Stop the thread and write what is left; what the store refuses is counted as dropped."""
+        with self._start_lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            self._running = True  # Nothing starts any more; late records are flushed below.
+        self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout=MAX_RETRY_S)
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001 - the process ends; there is no later try
+            lost = self.depth
+            self.dropped += lost
+            self._faults.report(f"the last write before the end ({lost} requests are lost)")
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: the parent's records, thread and writer are the parent's."""
+        self._reset()
+
+
+def _threads_available() -> bool:
+    """uWSGI without enable-threads lets a thread start that then never runs."""
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return True
+    options = getattr(uwsgi, "opt", {})
+    return bool(options.get("enable-threads") or options.get("threads"))

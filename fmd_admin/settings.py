@@ -1,0 +1,376 @@
+"""The one table of settings, and how their values are found.
+
+Sources, weakest first: default, config file, environment (``FMD_<NAME>``), the host's
+``app.config["FMD_<NAME>"]``, code (``FMDAdmin(settings={…})``), and for those that may change at
+run time what an admin saved in the panel. A value that is not allowed stops the start.
+"""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .errors import SettingsError
+
+ENV_PREFIX = "FMD_"
+
+#: Keys of Flask-MonitoringDashboard's config.cfg under their name here.
+FMD_ALIASES = {
+    "CUSTOM_LINK": "LINK",
+    "TITLE_NAME": "BRAND_NAME",
+}
+#: Keys of Flask-MonitoringDashboard's config.cfg without a counterpart, and what to do instead.
+FMD_DROPPED = {
+    "ENABLE_LOGGING": "configure the logger 'fmd_admin' with logging",
+    "DESCRIPTION": "set BRAND_NAME",
+    "SHOW_LOGIN_BANNER": "set BRAND_NAME",
+    "SHOW_LOGIN_FOOTER": "set BRAND_NAME",
+    "SECURITY_TOKEN": "nothing: sessions are signed with a key of their own",
+    "TABLE_PREFIX": "nothing: all tables begin with fmd_",
+    "COLORS": "nothing: colours follow the theme",
+    "OUTLIER_DETECTION_CONSTANT": "nothing yet: outliers come with a later version",
+    "SAMPLING_PERIOD": "nothing yet: the profiler comes with a later version",
+    "SAMPLING_RATE": "nothing yet: the profiler comes with a later version",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One row of the table: how a setting is named, read, checked and explained."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    runtime: bool
+    allowed: str
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    check: Callable[[Any], bool] | None = None
+
+    def parse(self, value: object, source: str) -> Any:
+        """Return ``value`` (text or native) as this setting's type, or raise SettingsError."""
+        try:
+            parsed = _convert(self.type, value)
+        except (TypeError, ValueError):
+            raise self.refusal(value, source) from None
+        if self.choices and parsed not in self.choices:
+            raise self.refusal(value, source)
+        if self.check is not None and not self.check(parsed):
+            raise self.refusal(value, source)
+        return parsed
+
+    def refusal(self, value: object, source: str) -> SettingsError:
+        shown = "(hidden)" if self.secret else repr(value)
+        return SettingsError(
+            f"Setting {self.name} from {source} is {shown}; allowed: {self.allowed}."
+        )
+
+
+def _convert(kind: type, value: object) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        lowered = str(value).strip().lower()
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError(value)
+    if kind is int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise ValueError(value)
+        return int(str(value).strip()) if isinstance(value, str) else int(value)  # type: ignore[call-overload]
+    if kind is float:
+        if isinstance(value, bool):
+            raise ValueError(value)
+        number = float(value)  # type: ignore[arg-type]
+        if number != number or number in (float("inf"), float("-inf")):
+            raise ValueError(value)
+        return number
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(value)
+    return str(value).strip()
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    runtime: bool = False,
+    allowed: str,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+    check: Callable[[Any], bool] | None = None,
+) -> Any:
+    extra = {
+        "help": help,
+        "runtime": runtime,
+        "allowed": allowed,
+        "choices": choices,
+        "secret": secret,
+        "check": check,
+    }
+    return dataclasses.field(default=default, metadata=extra)
+
+
+def _choice(default: str, choices: tuple[str, ...], help: str, *, runtime: bool) -> Any:
+    allowed = "one of " + ", ".join(choices)
+    return _setting(default, help, runtime=runtime, choices=choices, allowed=allowed)
+
+
+def _number(
+    default: float, low: float, high: float, help: str, *, runtime: bool = False, unit: str = ""
+) -> Any:
+    kind = "a whole number" if isinstance(default, int) else "a number"
+    allowed = f"{kind} from {low} to {high}{' ' + unit if unit else ''}"
+    return _setting(
+        default, help, runtime=runtime, allowed=allowed, check=lambda v: low <= v <= high
+    )
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True
+
+
+def _is_link(link: str) -> bool:
+    parts = link.strip("/").split("/")
+    return all(
+        p
+        and p not in {".", ".."}
+        and p.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for p in parts
+    )
+
+
+def _is_git(path: str) -> bool:
+    return not path or Path(path).exists()
+
+
+def _is_url(url: str) -> bool:
+    return "://" in url
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting with its value. Field names are the setting's name in lower case."""
+
+    database: str = _setting(
+        "sqlite:///fmd_admin.db",
+        "Database of the measurements, an SQLAlchemy URL. A relative SQLite file lies in the "
+        "host's instance folder.",
+        allowed="an SQLAlchemy URL such as sqlite:////var/lib/app/fmd.db",
+        secret=True,
+        check=_is_url,
+    )
+    link: str = _setting(
+        "dashboard",
+        "Where the panel is mounted in the host app (the path without the leading slash).",
+        allowed="path segments of letters, digits, dots, dashes and underscores",
+        check=_is_link,
+    )
+    monitor_level: int = _number(
+        1, 0, 3, "Level of endpoints that are seen for the first time.", runtime=True
+    )
+    app_version: str = _setting(
+        "", "Version of the host app that requests are counted under.", allowed="any text"
+    )
+    git: str = _setting(
+        "",
+        "Git work tree or .git folder of the host app; its commit becomes the version. "
+        "Wins over APP_VERSION.",
+        allowed="an existing folder, or empty",
+        check=_is_git,
+    )
+    ip: str = _choice(
+        "full",
+        ("full", "anonymized", "off"),
+        "How client addresses are stored: whole, cut to IPv4 /24 and IPv6 /48, or not at all.",
+        runtime=True,
+    )
+    timezone: str = _setting(
+        "UTC",
+        "Time zone of the pages and of the hours and days that are counted.",
+        allowed="an IANA time zone such as Europe/Amsterdam",
+        check=_is_zone,
+    )
+    brand_name: str = _setting(
+        "fmd_admin",
+        "Name at the top of the menu.",
+        runtime=True,
+        allowed="1 to 40 characters",
+        check=lambda v: 1 <= len(v) <= 40,
+    )
+    default_range: str = _choice(
+        "7d", ("1h", "24h", "7d", "30d"), "Time range of a page opened without one.", runtime=True
+    )
+    page_size: int = _number(50, 10, 500, "Rows on a page of a table.", runtime=True)
+    flush_interval_s: float = _number(
+        0.5, 0.05, 1.0, "Pause between two writes of the buffer.", unit="seconds"
+    )
+    buffer_size: int = _number(
+        50_000,
+        100,
+        150_000,
+        "Requests kept in memory while the database does not answer (at most 64 MiB); "
+        "newer ones are dropped and counted.",
+    )
+    rollup_interval_s: float = _number(
+        2.0,
+        0.2,
+        60.0,
+        "Pause between two merges of new measurements into the rollups.",
+        unit="seconds",
+    )
+    lease_ttl_s: float = _number(
+        10.0,
+        2.0,
+        300.0,
+        "After this time without a sign of life another process takes the jobs over.",
+        unit="seconds",
+    )
+    auto_migrate: bool = _setting(
+        True,
+        "Create and upgrade the tables on start. Off: run 'flask fmd migrate'.",
+        allowed="true or false",
+    )
+    assets_url: str = _setting(
+        "https://cdn.jsdelivr.net/npm/",
+        "Where browsers load Chart.js and its plugins from.",
+        allowed="an http(s) URL that ends in /",
+        check=lambda v: v.startswith(("https://", "http://")) and v.endswith("/"),
+    )
+    session_hours: int = _number(
+        12,
+        1,
+        720,
+        "A panel session without activity ends after this time.",
+        runtime=True,
+        unit="hours",
+    )
+    username: str = _setting(
+        "", "Name of the first admin, made on a start without users.", allowed="any text"
+    )
+    password: str = _setting(
+        "",
+        "Password of the first admin. Empty: a one-time password is printed.",
+        allowed="at least 8 characters, and not a well-known one",
+        secret=True,
+    )
+
+
+def _specs() -> dict[str, Spec]:
+    table = {}
+    for item in dataclasses.fields(Settings):
+        kind = type(item.default)
+        table[item.name.upper()] = Spec(
+            name=item.name.upper(), type=kind, default=item.default, **item.metadata
+        )
+    return table
+
+
+#: Every setting by its name (upper case). Constant.
+TABLE: Mapping[str, Spec] = _specs()
+
+
+def spec(name: str, source: str = "code") -> Spec:
+    """Return the row of the table for ``name``; raise SettingsError if there is none."""
+    try:
+        return TABLE[name.upper()]
+    except KeyError:
+        raise SettingsError(
+            f"Unknown setting {name} from {source}. Known: {', '.join(sorted(TABLE))}."
+        ) from None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings with the source each value came from ("default", "environment", …)."""
+
+    values: Settings
+    sources: Mapping[str, str]
+
+    def with_saved(self, saved: Mapping[str, str]) -> Loaded:
+        """Return a copy with what an admin saved in the panel; only run-time ones count.
+
+        Raises SettingsError for a saved value that is no longer allowed.
+        """
+        changed: dict[str, Any] = {}
+        sources = dict(self.sources)
+        for name, text in saved.items():
+            row = TABLE.get(name)
+            if row is None or not row.runtime:
+                continue
+            changed[name.lower()] = row.parse(text, "the panel")
+            sources[name] = "here"
+        return Loaded(dataclasses.replace(self.values, **changed), sources)
+
+
+def load(
+    *,
+    file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    app_config: Mapping[str, Any] | None = None,
+    code: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Find every setting's value. Raises SettingsError for a bad value, key or missing file."""
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(TABLE, "default")
+    layers: list[tuple[str, Iterator[tuple[str, object, str]]]] = []
+    if file is not None:
+        layers.append(("file", _from_file(Path(file))))
+    layers.append(("environment", _from_prefixed(os.environ if environ is None else environ, "")))
+    layers.append(("app.config", _from_prefixed(app_config or {}, "app.config ")))
+    layers.append(("code", ((k, v, "code") for k, v in (code or {}).items())))
+    for layer, items in layers:
+        for key, value, source in items:
+            row = spec(key, source)
+            values[row.name.lower()] = row.parse(value, source)
+            sources[row.name] = layer
+    return Loaded(Settings(**values), sources)
+
+
+def _from_prefixed(mapping: Mapping[str, Any], label: str) -> Iterator[tuple[str, object, str]]:
+    for key in mapping:
+        if key.startswith(ENV_PREFIX) and key not in _RESERVED_ENV:
+            source = f"{label}{key}" if label else f"the environment ({key})"
+            yield key[len(ENV_PREFIX) :], mapping[key], source
+
+
+#: Names with our prefix that are not settings: the config file itself.
+_RESERVED_ENV = frozenset({"FMD_CONFIG"})
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
+    if not path.is_file():
+        raise SettingsError(
+            f"Config file {path} does not exist. Mend the path, or leave the file out."
+        )
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise SettingsError(f"Config file {path} cannot be read: {error}") from error
+    for section in parser.sections():
+        for key, raw in parser.items(section):
+            name = FMD_ALIASES.get(key.upper(), key.upper())
+            source = f"{path} [{section}]"
+            if name in FMD_DROPPED:
+                warnings.warn(
+                    f"{key.upper()} in {source} is not used by fmd_admin. "
+                    f"Instead: {FMD_DROPPED[name]}.",
+                    stacklevel=2,
+                )
+                continue
+            yield name, raw.strip().strip("'\""), source

@@ -1,0 +1,115 @@
+"""Ids of endpoints, versions, groups and clients, kept in the process that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Insert, insert, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from .live import bump, config_version
+from .models import Client, Endpoint, Group, Version
+from .store import Store
+
+#: Names are cut to what their column holds.
+MAX_NAME = 255
+#: Ids asked for in one statement; SQLite takes 999 parameters on old builds.
+_CHUNK = 500
+#: A process that sees more names than this starts its cache anew instead of growing for ever.
+_MAX_CACHED = 200_000
+
+Table = type[Endpoint] | type[Version] | type[Group] | type[Client]
+
+
+class StaleDimensions(Exception):
+    """Something was deleted since the ids were read: read them again."""
+
+
+class Dimensions:
+    """Finds and makes the ids of names; one object a process, used by its writer only.
+
+    The cache is valid as long as the configuration version does not move: deleting an endpoint
+    moves it, and :meth:`check` is asked inside the transaction that uses the ids.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache: dict[Table, dict[str, int]] = {}
+        self._version = -1
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all known ids."""
+        self._cache = {Endpoint: {}, Version: {}, Group: {}, Client: {}}
+        self._version = -1
+
+    def check(self, connection: Connection) -> None:
+        """Raise StaleDimensions if ids may have been deleted since they were read."""
+        if config_version(connection) != self._version:
+            self.forget()
+            raise StaleDimensions
+
+    def resolve(
+        self, wanted: Mapping[Table, Iterable[str]], extra: Mapping[Table, Mapping[str, Any]]
+    ) -> dict[Table, dict[str, int]]:
+        """Return name → id for every wanted name; unknown ones are made with ``extra`` columns.
+
+        Runs a transaction of its own if something is missing, before the batch's: two processes
+        that make the same name then wait for each other for a moment only.
+        """
+        while True:
+            missing = {
+                table: sorted(set(names) - self._cache[table].keys())
+                for table, names in wanted.items()
+            }
+            if self._version >= 0 and not any(missing.values()):
+                return self._cache
+            if sum(map(len, self._cache.values())) > _MAX_CACHED:
+                self.forget()
+            else:
+                self._load(missing, extra)
+
+    def _load(
+        self, missing: Mapping[Table, list[str]], extra: Mapping[Table, Mapping[str, Any]]
+    ) -> None:
+        with self._store.write() as connection:
+            found = {
+                table: self._find_or_make(connection, table, names, extra.get(table, {}))
+                for table, names in missing.items()
+            }
+            version = config_version(connection)
+            if version == 0:
+                bump(connection)
+                version = config_version(connection)
+        if self._version not in (-1, version):
+            self.forget()  # What was cached before may be gone; only the new ids are sure.
+        self._version = version
+        for table, ids in found.items():
+            self._cache[table].update(ids)
+
+    def _find_or_make(
+        self, connection: Connection, table: Table, names: list[str], extra: Mapping[str, Any]
+    ) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            query = select(table.name, table.id).where(table.name.in_(chunk))
+            found.update((row.name, row.id) for row in connection.execute(query))
+            new = [{"name": name, **extra} for name in chunk if name not in found]
+            if new:
+                connection.execute(_insert_unless_there(connection, table), new)
+                found.update((row.name, row.id) for row in connection.execute(query))
+        return found
+
+
+def _insert_unless_there(connection: Connection, table: Table) -> Insert:
+    """Return an INSERT that leaves a row alone which another process made meanwhile."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    if name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    if name in {"mysql", "mariadb"}:
+        return mysql.insert(table).prefix_with("IGNORE")
+    return insert(table)

@@ -1,0 +1,162 @@
+"""What may change while processes run: levels and saved settings, found by one polled number.
+
+Every change goes through a function here, which raises ``fmd_config.version`` in the same
+transaction. Processes read that one row about once a second and reload when it moved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ..settings import Loaded, Settings, spec
+from .models import (
+    Config,
+    Day,
+    Endpoint,
+    Hour,
+    HourStatus,
+    Request,
+    RollupDelta,
+    SavedSetting,
+    Version,
+)
+
+CONFIG_ROW = 1
+
+
+def config_version(connection: Connection) -> int:
+    """Return the number that moves with every change of a level, setting or dimension."""
+    return connection.scalar(select(Config.version).where(Config.id == CONFIG_ROW)) or 0
+
+
+def bump(connection: Connection) -> None:
+    """Tell every process that something changed. Part of the transaction that changes it."""
+    changed = connection.execute(
+        update(Config).where(Config.id == CONFIG_ROW).values(version=Config.version + 1)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(Config).values(id=CONFIG_ROW, version=1))
+
+
+def set_levels(connection: Connection, endpoint_ids: Sequence[int], level: int) -> int:
+    """Set the monitoring level of endpoints; return how many rows changed."""
+    level = spec("MONITOR_LEVEL").parse(level, "the panel")
+    changed = connection.execute(
+        update(Endpoint).where(Endpoint.id.in_(endpoint_ids)).values(level=level)
+    )
+    bump(connection)
+    return changed.rowcount
+
+
+def load_levels(connection: Connection) -> dict[str, int]:
+    """Return the level of every known endpoint by its name."""
+    rows = connection.execute(select(Endpoint.name, Endpoint.level))
+    return {row.name: row.level for row in rows}
+
+
+def saved_settings(connection: Connection) -> dict[str, str]:
+    """Return what admins saved in the panel, by setting name; no internal values."""
+    rows = connection.execute(select(SavedSetting.name, SavedSetting.value))
+    return {name: value for name, value in rows if not name.startswith("_")}
+
+
+def save_setting(connection: Connection, name: str, text: str, by: str) -> None:
+    """Save a run-time setting. Raises SettingsError if the value is not allowed."""
+    row = spec(name, "the panel")
+    row.parse(text, "the panel")
+    if not row.runtime:
+        raise row.refusal(text, "the panel, though it may only be set before the start")
+    _put(connection, row.name, text, by)
+    bump(connection)
+
+
+def reset_setting(connection: Connection, name: str) -> None:
+    """Forget what was saved for a setting: its other sources count again."""
+    connection.execute(delete(SavedSetting).where(SavedSetting.name == spec(name).name))
+    bump(connection)
+
+
+def internal_value(connection: Connection, name: str, make: Callable[[], str]) -> str:
+    """Return the internal value ``name`` (it begins with ``_``), made once for all processes.
+
+    To be called in a write transaction.
+    """
+    found = connection.scalar(select(SavedSetting.value).where(SavedSetting.name == name))
+    if found is not None:
+        return found
+    value = make()
+    _put(connection, name, value, "")
+    return value
+
+
+def _put(connection: Connection, name: str, value: str, by: str) -> None:
+    now = int(time.time() * 1000)
+    values = {"value": value, "changed_at": now, "changed_by": by}
+    changed = connection.execute(
+        update(SavedSetting).where(SavedSetting.name == name).values(**values)
+    )
+    if changed.rowcount == 0:
+        connection.execute(insert(SavedSetting).values(name=name, **values))
+
+
+def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete endpoints with all their measurements; return how many endpoints there were."""
+    for table in (Request, RollupDelta, Hour, HourStatus, Day):
+        connection.execute(delete(table).where(table.endpoint_id.in_(ids)))
+    gone = connection.execute(delete(Endpoint).where(Endpoint.id.in_(ids))).rowcount
+    bump(connection)
+    return gone
+
+
+def delete_versions(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete versions with all their measurements; return how many versions there were."""
+    for table in (Request, RollupDelta, Hour, HourStatus, Day):
+        connection.execute(delete(table).where(table.version_id.in_(ids)))
+    gone = connection.execute(delete(Version).where(Version.id.in_(ids))).rowcount
+    bump(connection)
+    return gone
+
+
+def delete_requests(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete raw request rows; the rollups keep counting them, as with pruning."""
+    return connection.execute(delete(Request).where(Request.id.in_(ids))).rowcount
+
+
+class LiveConfig:
+    """Settings and levels as this process knows them.
+
+    ``refresh`` reloads them when the number in the store moved; the newest state replaces the
+    old one as a whole, so that readers never see half of a change.
+    """
+
+    def __init__(self, started: Loaded) -> None:
+        self._started = started
+        self._version = -1
+        self.loaded = started
+        self.levels: Mapping[str, int] = {}
+
+    @property
+    def values(self) -> Settings:
+        """The settings in force now."""
+        return self.loaded.values
+
+    def refresh(self, connection: Connection) -> bool:
+        """Reload if something changed; return whether it did.
+
+        Raises SettingsError if a saved value is not allowed (any more); the old values stay.
+        """
+        version = config_version(connection)
+        if version == self._version:
+            return False
+        loaded = self._started.with_saved(saved_settings(connection))
+        self.levels = load_levels(connection)
+        self.loaded = loaded
+        self._version = version
+        return True
+
+    def forget(self) -> None:
+        """Make the next refresh reload in any case."""
+        self._version = -1

@@ -1,0 +1,261 @@
+"""The tables. Every name begins with ``fmd_``; times are UTC milliseconds, durations ms.
+
+``db`` holds no state of its own: engines and sessions belong to the Flask app it is bound to.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from .types import Method, UTCMillis
+
+
+class Base(DeclarativeBase):
+    """Declarative base of all tables. Constraints have names, so that they can be changed."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+
+# SQLite gives row ids only to INTEGER keys; servers need more than 31 bits.
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+# MySQL's FLOAT and its plain names sort without regard to case: endpoints are exact.
+Name = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+# Histograms of busy hours: a few hundred bytes, never above 64 KiB.
+Blob = LargeBinary()
+
+
+class Endpoint(db.Model):  # type: ignore[name-defined,misc]
+    """An endpoint of the host app that was requested at least once."""
+
+    __tablename__ = "fmd_endpoint"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    level: Mapped[int] = mapped_column(SmallInteger)
+    first_seen: Mapped[datetime] = mapped_column(UTCMillis)
+    last_requested: Mapped[datetime] = mapped_column(UTCMillis)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(db.Model):  # type: ignore[name-defined,misc]
+    """A version of the host app."""
+
+    __tablename__ = "fmd_version"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    first_seen: Mapped[datetime] = mapped_column(UTCMillis)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Group(db.Model):  # type: ignore[name-defined,misc]
+    """A value of the host's group_by, mostly a user."""
+
+    __tablename__ = "fmd_group"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Client(db.Model):  # type: ignore[name-defined,misc]
+    """A client address as the setting IP lets it be stored."""
+
+    __tablename__ = "fmd_client"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Request(db.Model):  # type: ignore[name-defined,misc]
+    """One measured request (level 1 and above)."""
+
+    __tablename__ = "fmd_request"
+    __table_args__ = (Index("fmd_request_time", "time"),)
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    time: Mapped[datetime] = mapped_column(UTCMillis)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
+    version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
+    group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
+    duration_ms: Mapped[float]
+    status: Mapped[int] = mapped_column(SmallInteger)
+    method: Mapped[str] = mapped_column(Method)
+
+    endpoint: Mapped[Endpoint] = relationship()
+    version: Mapped[Version] = relationship()
+    group: Mapped[Group | None] = relationship()
+    client: Mapped[Client | None] = relationship()
+
+
+class RollupMixin:
+    """What is kept of the requests of one endpoint and version in a span of time.
+
+    ``histogram`` holds :mod:`fmd_admin.store.histogram` bytes.
+    """
+
+    hits: Mapped[int] = mapped_column(BigInteger)
+    sum_ms: Mapped[float]
+    sum_squares: Mapped[float]
+    min_ms: Mapped[float]
+    max_ms: Mapped[float]
+    histogram: Mapped[bytes] = mapped_column(Blob)
+
+
+class Hour(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
+    """Requests per hour; ``hour`` is where the hour begins in the configured time zone."""
+
+    __tablename__ = "fmd_hour"
+    __table_args__ = (
+        Index("fmd_hour_endpoint", "endpoint_id", "hour"),
+        {"sqlite_with_rowid": False},
+    )
+    hour: Mapped[datetime] = mapped_column(UTCMillis, primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(
+        ForeignKey(Endpoint.id), primary_key=True, autoincrement=False
+    )
+    version_id: Mapped[int] = mapped_column(
+        ForeignKey(Version.id), primary_key=True, autoincrement=False
+    )
+
+
+class Day(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
+    """Requests per day; ``day`` is midnight in the configured time zone."""
+
+    __tablename__ = "fmd_day"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    day: Mapped[datetime] = mapped_column(UTCMillis, primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(
+        ForeignKey(Endpoint.id), primary_key=True, autoincrement=False
+    )
+    version_id: Mapped[int] = mapped_column(
+        ForeignKey(Version.id), primary_key=True, autoincrement=False
+    )
+
+
+class HourStatus(db.Model):  # type: ignore[name-defined,misc]
+    """Requests per hour and status code."""
+
+    __tablename__ = "fmd_status"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    hour: Mapped[datetime] = mapped_column(UTCMillis, primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(
+        ForeignKey(Endpoint.id), primary_key=True, autoincrement=False
+    )
+    version_id: Mapped[int] = mapped_column(
+        ForeignKey(Version.id), primary_key=True, autoincrement=False
+    )
+    status: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    hits: Mapped[int] = mapped_column(BigInteger)
+
+
+class RollupDelta(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
+    """What one batch adds to the rollups; written with its rows, merged by the lease's holder.
+
+    ``hits`` is 0 where only the time of the last request is known (level 0). ``statuses`` counts
+    hits per status code as text: ``"200:12 404:1"``.
+    """
+
+    __tablename__ = "fmd_rollup_delta"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    hour: Mapped[datetime] = mapped_column(UTCMillis)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
+    version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
+    last_requested: Mapped[datetime] = mapped_column(UTCMillis)
+    statuses: Mapped[str] = mapped_column(String(4000))
+
+
+class Writer(db.Model):  # type: ignore[name-defined,misc]
+    """The high-water mark of one process incarnation: batches up to ``last_seq`` are stored.
+
+    ``dropped`` and ``faults`` count over the life of the process.
+    """
+
+    __tablename__ = "fmd_writer"
+    writer: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[datetime] = mapped_column(UTCMillis)
+    dropped: Mapped[int] = mapped_column(BigInteger)
+    faults: Mapped[int] = mapped_column(BigInteger)
+
+
+class Config(db.Model):  # type: ignore[name-defined,misc]
+    """One row (id 1): its version goes up with every change of a level, setting or dimension."""
+
+    __tablename__ = "fmd_config"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class SavedSetting(db.Model):  # type: ignore[name-defined,misc]
+    """A run-time setting as an admin saved it in the panel, or an internal value (``_name``)."""
+
+    __tablename__ = "fmd_setting"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(4000))
+    changed_at: Mapped[datetime] = mapped_column(UTCMillis)
+    changed_by: Mapped[str] = mapped_column(Name)
+
+
+class Lease(db.Model):  # type: ignore[name-defined,misc]
+    """Who runs the jobs. ``beat`` goes up while the owner lives, ``term`` with each take-over."""
+
+    __tablename__ = "fmd_lease"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    term: Mapped[int] = mapped_column(BigInteger)
+    beat: Mapped[int] = mapped_column(BigInteger)
+
+
+class User(db.Model):  # type: ignore[name-defined,misc]
+    """An account of the panel. ``session_key`` changes whenever its sessions must end."""
+
+    __tablename__ = "fmd_user"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    username: Mapped[str] = mapped_column(Name, unique=True)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16))
+    active: Mapped[bool]
+    session_key: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UTCMillis)
+    last_login: Mapped[datetime | None] = mapped_column(UTCMillis)
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class LoginFailure(db.Model):  # type: ignore[name-defined,misc]
+    """Failed logins per username or address, shared by all processes."""
+
+    __tablename__ = "fmd_login_failure"
+    subject: Mapped[str] = mapped_column(Name, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    last_at: Mapped[datetime] = mapped_column(UTCMillis)

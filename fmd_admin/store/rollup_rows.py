@@ -1,0 +1,186 @@
+"""Rows of the rollup tables: reading, adding to and inserting many at once.
+
+Everything here is plain SELECT, UPDATE, INSERT and DELETE, the same on every database. That works
+because the rollups have one writer at a time (see :mod:`fmd_admin.store.rollups`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, bindparam, insert, select, type_coerce, update
+
+from . import histogram
+from .models import Endpoint, Hour, HourStatus
+
+#: (beginning of the hour or day, endpoint id, version id)
+Key = tuple[int, int, int]
+#: Values that one statement asks for at once.
+_CHUNK = 400
+
+#: The columns that fmd_hour, fmd_day and fmd_rollup_delta share.
+FIGURES = ("hits", "sum_ms", "sum_squares", "min_ms", "max_ms", "histogram")
+
+
+class Sums:
+    """What is added to one row of fmd_hour or fmd_day."""
+
+    __slots__ = ("hits", "max_ms", "min_ms", "parts", "sum_ms", "sum_squares")
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.sum_ms = 0.0
+        self.sum_squares = 0.0
+        self.min_ms = 0.0
+        self.max_ms = 0.0
+        #: Stored histograms to add up.
+        self.parts: list[bytes] = []
+
+    def add(
+        self,
+        hits: int,
+        sum_ms: float,
+        sum_squares: float,
+        min_ms: float,
+        max_ms: float,
+        stored: bytes,
+    ) -> None:
+        """Add the figures of a delta, an hour or a day; nothing if it has no hits."""
+        if not hits:
+            return
+        self.min_ms = min(self.min_ms, min_ms) if self.hits else min_ms
+        self.max_ms = max(self.max_ms, max_ms)
+        self.hits += hits
+        self.sum_ms += sum_ms
+        self.sum_squares += sum_squares
+        self.parts.append(stored)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the columns of the row."""
+        return {
+            "hits": self.hits,
+            "sum_ms": self.sum_ms,
+            "sum_squares": self.sum_squares,
+            "min_ms": self.min_ms,
+            "max_ms": self.max_ms,
+            "histogram": self.parts[0] if len(self.parts) == 1 else histogram.merge(self.parts),
+        }
+
+
+def add_sums(connection: Connection, table: Any, moment: Any, added: dict[Key, Sums]) -> None:
+    """Add to rows of fmd_hour or fmd_day; a row that is missing is made.
+
+    ``moment`` is the table's column of hours or days.
+    """
+    start = type_coerce(moment, BigInteger)
+    columns = [table.endpoint_id, table.version_id, *[getattr(table, name) for name in FIGURES]]
+    query = select(start, *columns)
+    endpoints = {key[1] for key in added}
+    if len(endpoints) <= _CHUNK:
+        query = query.where(table.endpoint_id.in_(endpoints))
+    changed = []
+    for chunk in chunks(sorted({key[0] for key in added})):
+        rows = connection.execute(query.where(start.in_(chunk))).all()
+        for begin, endpoint_id, version_id, *figures in rows:
+            sums = added.get((begin, endpoint_id, version_id))
+            if sums is not None:
+                sums.add(*figures)
+                changed.append((begin, endpoint_id, version_id))
+    if changed:
+        connection.execute(
+            update(table).where(
+                moment == bindparam("key_start"),
+                table.endpoint_id == bindparam("key_endpoint"),
+                table.version_id == bindparam("key_version"),
+            ),
+            [{**_named(key), **added[key].figures()} for key in changed],
+        )
+    insert_sums(connection, table, {key: added[key] for key in added.keys() - set(changed)})
+
+
+def _named(key: Key) -> dict[str, int]:
+    return {"key_start": key[0], "key_endpoint": key[1], "key_version": key[2]}
+
+
+def insert_sums(connection: Connection, table: Any, sums: Mapping[Key, Sums]) -> None:
+    """Insert rows into fmd_hour or fmd_day that are not there yet."""
+    name = "hour" if table is Hour else "day"
+    rows = [
+        {name: key[0], "endpoint_id": key[1], "version_id": key[2], **row.figures()}
+        for key, row in sorted(sums.items())
+    ]
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def add_statuses(connection: Connection, added: dict[Key, dict[int, int]]) -> None:
+    """Add hits per status code to fmd_status; takes them out of ``added`` as it goes."""
+    hour = type_coerce(HourStatus.hour, BigInteger)
+    changed = []
+    for chunk in chunks(sorted({key[0] for key in added})):
+        rows = connection.execute(
+            select(
+                hour,
+                HourStatus.endpoint_id,
+                HourStatus.version_id,
+                HourStatus.status,
+            ).where(hour.in_(chunk))
+        ).all()
+        for begin, endpoint_id, version_id, status in rows:
+            hits = added.get((begin, endpoint_id, version_id), {}).pop(status, None)
+            if hits is not None:
+                key = (begin, endpoint_id, version_id)
+                changed.append({**_named(key), "key_status": status, "more": hits})
+    if changed:
+        connection.execute(
+            update(HourStatus)
+            .where(
+                HourStatus.hour == bindparam("key_start"),
+                HourStatus.endpoint_id == bindparam("key_endpoint"),
+                HourStatus.version_id == bindparam("key_version"),
+                HourStatus.status == bindparam("key_status"),
+            )
+            .values(hits=HourStatus.hits + bindparam("more")),
+            changed,
+        )
+    insert_statuses(connection, added)
+
+
+def insert_statuses(connection: Connection, statuses: Mapping[Key, Mapping[int, int]]) -> None:
+    """Insert rows into fmd_status that are not there yet."""
+    rows = [
+        {
+            "hour": key[0],
+            "endpoint_id": key[1],
+            "version_id": key[2],
+            "status": status,
+            "hits": hits,
+        }
+        for key, found in sorted(statuses.items())
+        for status, hits in sorted(found.items())
+    ]
+    if rows:
+        connection.execute(insert(HourStatus), rows)
+
+
+def raise_last_requested(connection: Connection, last: Mapping[int, int]) -> None:
+    """Raise the endpoints' time of the last request (endpoint id → UTC ms); never lower it."""
+    if last:
+        connection.execute(
+            update(Endpoint)
+            .where(
+                Endpoint.id == bindparam("key_endpoint"),
+                Endpoint.last_requested < bindparam("last"),
+            )
+            .values(last_requested=bindparam("last")),
+            [{"key_endpoint": key, "last": moment} for key, moment in last.items()],
+        )
+
+
+def chunks(values: Iterable[int]) -> Iterator[Sequence[int]]:
+    """Cut values into lists that fit into one statement."""
+    source = iter(values)
+    while chunk := list(islice(source, _CHUNK)):
+        yield chunk

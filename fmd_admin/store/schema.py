@@ -1,0 +1,84 @@
+"""Creates and upgrades the tables with Alembic, one process at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from .. import resources
+from ..errors import SchemaError
+from .store import Store
+
+VERSION_TABLE = "fmd_alembic_version"
+#: Any number, the same in all processes: the name of the lock on servers.
+_LOCK = 0x666D64
+
+
+def migrate(store: Store) -> bool:
+    """Bring the tables to this version; return whether anything was done.
+
+    Of several processes that start at once, one migrates and the others wait. Raises
+    SchemaError if the tables are newer than this version of fmd_admin.
+    """
+    config, script = _alembic()
+    with store.read() as connection:
+        if _is_current(connection, script):
+            return False
+    with store.write() as connection:
+        _lock(connection)
+        if _is_current(connection, script):
+            return False
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return True
+
+
+def check_schema(store: Store) -> None:
+    """Raise SchemaError unless the tables are exactly those of this version."""
+    _, script = _alembic()
+    with store.read() as connection:
+        if not _is_current(connection, script):
+            raise SchemaError(
+                "The tables of fmd_admin are missing or older than this version. "
+                "Run: flask fmd migrate (or python manage.py migrate)"
+            )
+
+
+def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
+    """Tell Alembic to look at our tables only: the host's may be in the same database."""
+    return kind != "table" or (name or "").startswith("fmd_")
+
+
+def _alembic() -> tuple[AlembicConfig, ScriptDirectory]:
+    config = AlembicConfig()
+    # Alembic reads % in options as interpolation.
+    config.set_main_option(
+        "script_location", str(resources.folder("migrations")).replace("%", "%%")
+    )
+    config.set_main_option("path_separator", "os")
+    return config, ScriptDirectory.from_config(config)
+
+
+def _is_current(connection: Connection, script: ScriptDirectory) -> bool:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    found = set(context.get_current_heads())
+    known = {revision.revision for revision in script.walk_revisions()}
+    if found - known:
+        raise SchemaError(
+            f"The tables are at revision {', '.join(sorted(found - known))}, which is newer than "
+            "this version of fmd_admin. Upgrade it with: pip install --upgrade fmd_admin"
+        )
+    return found == set(script.get_heads())
+
+
+def _lock(connection: Connection) -> None:
+    # SQLite's write transaction is the lock already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    elif connection.dialect.name in {"mysql", "mariadb"}:
+        connection.execute(text("SELECT GET_LOCK(:lock, 60)"), {"lock": f"fmd_admin_{_LOCK}"})

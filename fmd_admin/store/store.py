@@ -1,0 +1,83 @@
+"""The store of one host app: its engine, and transactions to read and to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from flask import Flask
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ..errors import StoreError
+from ..settings import Settings
+from .engine import WRITE, configure, engine_options
+from .models import db
+
+
+class Store:
+    """Binds the tables to ``app`` (the panel's, never the host's) with the settings' database.
+
+    ``folder`` is where a relative SQLite file lies; it is made if need be. Raises StoreError for
+    a URL that SQLAlchemy does not understand or whose driver is missing.
+    """
+
+    def __init__(self, app: Flask, settings: Settings, folder: str | None = None) -> None:
+        self.settings = settings
+        self.timezone = ZoneInfo(settings.timezone)
+        try:
+            url = make_url(settings.database)
+        except ArgumentError:
+            raise StoreError(
+                "Setting DATABASE is not a database URL. Example: sqlite:////var/lib/app/fmd.db"
+            ) from None
+        if folder is not None:
+            url = _in_folder(url, Path(folder))
+        app.config["SQLALCHEMY_DATABASE_URI"] = url
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
+        try:
+            db.init_app(app)
+        except (ImportError, OSError, ArgumentError) as error:
+            shown = url.render_as_string(hide_password=True)
+            raise StoreError(f"Database {shown} cannot be used: {error}") from error
+        with app.app_context():
+            self.engine: Engine = db.engine
+        configure(self.engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in one read transaction: everything read in it is of one moment."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in one write transaction, committed at the end.
+
+        SQLite takes its write lock at the start, so that it waits instead of failing half way.
+        """
+        with (
+            self.engine.connect().execution_options(**{WRITE: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def after_fork(self) -> None:
+        """Forget the parent's connections without closing them: they are the parent's."""
+        self.engine.dispose(close=False)
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def _in_folder(url: URL, folder: Path) -> URL:
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
+        return url
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return url.set(database=str(path))

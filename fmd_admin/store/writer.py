@@ -1,0 +1,181 @@
+"""Stores batches: append-only, one transaction each, exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+
+from ..errors import BatchRefusedError, StoreError
+from ..records import Batch
+from .aggregate import Aggregate, Calendar
+from .dimensions import MAX_NAME, Dimensions, StaleDimensions
+from .dimensions import Table as DimensionTable
+from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
+from .schema import check_schema
+from .store import Store
+from .types import METHOD_CODES
+
+_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+_KEYS = ("time", "endpoint_id", "version_id", "group_id", "client_id")
+#: Deletions between reading ids and using them are rare; a second try nearly always does.
+_TRIES = 5
+
+
+class BatchWriter:
+    """Writes the batches of this process. Not thread-safe: the flusher is its only caller.
+
+    A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
+    mark tells whether it is there already, so that a batch may be tried again after any error.
+    ``level`` gives the level of endpoints that are seen for the first time.
+    """
+
+    def __init__(self, store: Store, level: Callable[[], int]) -> None:
+        self._store = store
+        self._level = level
+        self._dimensions = Dimensions(store)
+        self._calendar = Calendar(store.timezone)
+        self._registered: str | None = None
+
+    def after_fork(self) -> None:
+        """Forget what the parent knew: the child is a writer of its own."""
+        self._dimensions.forget()
+        self._registered = None
+
+    def write(self, batch: Batch) -> None:
+        """Store ``batch`` unless it is stored already. Raises what the database raises."""
+        for _ in range(_TRIES):
+            if self._registered != batch.writer:
+                self._register(batch)
+            ids = self._ids(batch)
+            try:
+                with self._store.write() as connection:
+                    if self._claim(connection, batch):
+                        self._dimensions.check(connection)
+                        self._insert(connection, batch, ids)
+                return
+            except StaleDimensions:
+                continue
+            except (DataError, IntegrityError, ProgrammingError, ValueError, TypeError) as error:
+                self._dimensions.forget()
+                check_schema(self._store)  # Missing tables are no fault of these rows.
+                raise BatchRefusedError(f"The database refuses a batch: {error}") from error
+        raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
+
+    def _register(self, batch: Batch) -> None:
+        values = {"last_seq": batch.sequence - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}
+        try:
+            with self._store.write() as connection:
+                connection.execute(insert(Writer).values(writer=batch.writer, **values))
+        except IntegrityError:
+            pass  # An earlier try got through though its answer was lost: its mark counts.
+        self._registered = batch.writer
+
+    def _claim(self, connection: Connection, batch: Batch) -> bool:
+        """Move the writer's mark to this batch; False if it is there already."""
+        claimed = connection.execute(
+            update(Writer)
+            .where(Writer.writer == batch.writer, Writer.last_seq < batch.sequence)
+            .values(
+                last_seq=batch.sequence,
+                seen_at=_now_ms(),
+                dropped=batch.dropped,
+                faults=batch.faults,
+            )
+        )
+        if claimed.rowcount > 0:
+            return True
+        known = connection.scalar(select(Writer.last_seq).where(Writer.writer == batch.writer))
+        if known is None:
+            # Pruned while this process was idle: it registers again, and the batch is new.
+            self._registered = None
+            raise StaleDimensions
+        return False
+
+    def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
+        rows = batch.rows
+        now = _now_ms()
+        return self._dimensions.resolve(
+            {
+                Endpoint: {row.endpoint[:MAX_NAME] for row in rows}.union(
+                    name[:MAX_NAME] for name in batch.touched
+                ),
+                Version: {batch.version[:MAX_NAME]},
+                Group: {row.group for row in rows if row.group is not None},
+                Client: {row.ip[:MAX_NAME] for row in rows if row.ip is not None},
+            },
+            {
+                Endpoint: {"level": self._level(), "first_seen": now, "last_requested": now},
+                Version: {"first_seen": now},
+            },
+        )
+
+    def _insert(
+        self,
+        connection: Connection,
+        batch: Batch,
+        ids: dict[DimensionTable, dict[str, int]],
+    ) -> None:
+        endpoints, groups, clients = ids[Endpoint], ids[Group], ids[Client]
+        version_id = ids[Version][batch.version[:MAX_NAME]]
+        hour_start = self._calendar.hour_start
+        values: list[tuple[Any, ...]] = []
+        sums: dict[tuple[int, int], Aggregate] = {}
+        for row in batch.rows:
+            endpoint_id = endpoints[row.endpoint[:MAX_NAME]]
+            key = (endpoint_id, hour_start(row.time_ms))
+            total = sums.get(key)
+            if total is None:
+                total = sums[key] = Aggregate()
+            total.add(row.duration_ms, row.status, row.time_ms)
+            values.append(
+                (
+                    row.time_ms,
+                    endpoint_id,
+                    version_id,
+                    None if row.group is None else groups[row.group],
+                    None if row.ip is None else clients[row.ip[:MAX_NAME]],
+                    row.duration_ms,
+                    row.status,
+                    METHOD_CODES.get(row.method, 0),
+                )
+            )
+        for name, time_ms in batch.touched.items():
+            key = (endpoints[name[:MAX_NAME]], hour_start(time_ms))
+            sums.setdefault(key, Aggregate()).touch(time_ms)
+        if values:
+            connection.exec_driver_sql(self._request_sql, values)
+        deltas = [
+            tuple(total.as_delta_row(hour, endpoint_id, version_id).values())
+            for (endpoint_id, hour), total in sums.items()
+        ]
+        if deltas:
+            connection.exec_driver_sql(self._delta_sql, deltas)
+
+    @cached_property
+    def _request_sql(self) -> str:
+        return self._insert_sql(
+            Request.__table__,
+            (*_KEYS, "duration_ms", "status", "method"),
+        )
+
+    @cached_property
+    def _delta_sql(self) -> str:
+        columns = Aggregate().as_delta_row(0, 0, 0).keys()
+        return self._insert_sql(RollupDelta.__table__, list(columns))
+
+    def _insert_sql(self, table: Table, columns: Sequence[str]) -> str:
+        """An INSERT of plain tuples: a third of what the same rows cost through Core."""
+        placeholder = _PLACEHOLDERS[self._store.engine.dialect.paramstyle]
+        quote = self._store.engine.dialect.identifier_preparer.quote
+        names = ", ".join(quote(name) for name in columns)
+        marks = ", ".join([placeholder] * len(columns))
+        return f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - own names
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

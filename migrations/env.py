@@ -1,0 +1,26 @@
+"""Alembic environment of fmd_admin.
+
+The connection comes from fmd_admin.store.schema, inside its transaction. Logging is not
+configured here: that would disable the host's loggers.
+"""
+
+from alembic import context
+
+from fmd_admin.store.schema import VERSION_TABLE, is_ours
+
+
+def run() -> None:
+    from fmd_admin.store.models import db
+
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=db.metadata,
+        version_table=VERSION_TABLE,
+        include_name=is_ours,
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()

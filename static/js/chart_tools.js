@@ -1,0 +1,103 @@
+// What the drawings of the charts share: colours, words, axes and links.
+"use strict";
+
+window.fmdCharts = (() => {
+  const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+  const requests = (hits) => `${number.format(hits)} ${hits === 1 ? "request" : "requests"}`;
+
+  // Colours and small helpers
+
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  document.body.append(probe);
+
+  /** Return a function that gives the value of a colour variable as rgb(), as the theme is now. */
+  function palette() {
+    const found = new Map();
+    return (name) => {
+      if (!found.has(name)) {
+        probe.style.color = `var(--${name})`;
+        found.set(name, getComputedStyle(probe).color);
+      }
+      return found.get(name);
+    };
+  }
+
+  function channels(color) {
+    return color.match(/[\d.]+/g).slice(0, 3).map(Number);
+  }
+
+  function mix(from, to, share) {
+    const [a, b] = [channels(from), channels(to)];
+    return `rgb(${a.map((value, i) => Math.round(value + (b[i] - value) * share)).join(" ")})`;
+  }
+
+  function fade(color, opacity) {
+    return `rgb(${channels(color).join(" ")} / ${opacity})`;
+  }
+
+  /** Milliseconds as on the rest of the page: 0.42 ms, 9.1 ms, 1,450 ms. */
+  function ms(value) {
+    if (value >= 100000) return `${number.format(value / 1000)} s`;
+    if (value >= 9.95) return `${number.format(value)} ms`;
+    return `${value.toFixed(value >= 0.995 ? 1 : 2)} ms`;
+  }
+
+  /** The same for the ticks of an axis: short, and with the unit that fits. */
+  function shortMs(value) {
+    return value >= 1000 ? `${number.format(value / 1000)} s` : `${Number(value.toPrecision(3))} ms`;
+  }
+
+  function dayLabel(iso, options) {
+    return new Date(`${iso}T12:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", ...options });
+  }
+
+  const longDay = (iso) =>
+    dayLabel(iso, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
+  const shortDay = (iso) => dayLabel(iso, { weekday: "short", day: "numeric", month: "short" });
+
+  function clip(text, length) {
+    return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+  }
+
+  /** The list of requests between two hours of the wall clock; `to` may be the 24th hour. */
+  function requestsUrl(data, day, from, to, endpoint) {
+    const moment = (hour) => {
+      const date = new Date(`${day}T00:00:00Z`);
+      date.setUTCHours(hour);
+      return date.toISOString().slice(0, 16);
+    };
+    const url = new URL(data.requests_url, location.href);
+    url.searchParams.set("from", moment(from));
+    url.searchParams.set("to", moment(to));
+    if (endpoint) url.searchParams.set("endpoint", endpoint);
+    return url.href;
+  }
+
+  /** Options that make what `find` gives an address for a link. */
+  function links(find) {
+    return {
+      onClick: (event, elements) => {
+        const url = elements.length && find(elements[0], event);
+        if (url) location.assign(url);
+      },
+      onHover: (event, elements) => {
+        event.native.target.style.cursor = elements.length && find(elements[0], event) ? "pointer" : "";
+      },
+    };
+  }
+
+  function axis(color, more) {
+    return {
+      border: { display: false },
+      grid: { color: color("grid"), drawTicks: false },
+      ...more,
+      ticks: { color: color("muted"), padding: 8, ...more?.ticks },
+    };
+  }
+
+  return {
+    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
+    requestsUrl, links, axis,
+  };
+})();

@@ -1,0 +1,77 @@
+// Draws every <figure data-chart>: its data comes from data-url, its colours from CSS variables.
+// Stands before the chart library in the page; where that does not load, the data tables open.
+"use strict";
+
+(() => {
+  const LIBRARY_PATIENCE_MS = 5000;
+  const drawings = window.fmdDrawings;
+  const figures = [...document.querySelectorAll("figure[data-chart]")];
+  const charts = new Map();
+  const loaded = new Map();
+
+  function draw(figure) {
+    const box = figure.querySelector(".chart-box");
+    const color = window.fmdCharts.palette();
+    charts.get(figure)?.destroy();
+    figure.classList.remove("no-library");
+    figure.querySelector(".chart-note").hidden = true;
+    const { config, height } = drawings[figure.dataset.chart](
+      loaded.get(figure), color, box.clientWidth,
+    );
+    box.style.height = `${height}px`;
+    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+    Chart.defaults.font.size = 12;
+    const tooltip = {
+      backgroundColor: color("surface"), titleColor: color("text"), bodyColor: color("text"),
+      footerColor: color("text"), borderColor: color("border-strong"), borderWidth: 1,
+      padding: 10, cornerRadius: 6, boxWidth: 9, boxHeight: 9, footerMarginTop: 8,
+      ...config.options.plugins.tooltip,
+    };
+    config.options.plugins.tooltip = tooltip;
+    Object.assign(config.options, { animation: false, maintainAspectRatio: false, responsive: true });
+    charts.set(figure, new Chart(figure.querySelector("canvas"), config));
+  }
+
+  function giveUp(figure, message) {
+    const note = figure.querySelector(".chart-note");
+    figure.classList.add("no-library");
+    note.hidden = false;
+    if (message) note.textContent = message;
+    const table = figure.parentElement.querySelector(".data-table");
+    if (table) table.open = true;
+  }
+
+  async function load(figure) {
+    try {
+      const response = await fetch(figure.dataset.url, { headers: { Accept: "application/json" } });
+      if (!response.ok || response.redirected) throw new Error(`HTTP ${response.status}`);
+      loaded.set(figure, await response.json());
+    } catch (error) {
+      giveUp(figure, `The figures of the chart could not be loaded (${error.message}). Load the page again.`);
+      return;
+    }
+    draw(figure);
+  }
+
+  function whenLibraryIsThere(start, fail) {
+    const scripts = [...document.querySelectorAll("script[data-chart-lib]")];
+    const patience = setTimeout(fail, LIBRARY_PATIENCE_MS);
+    let waiting = scripts.length;
+    for (const script of scripts) {
+      script.addEventListener("load", () => {
+        waiting -= 1;
+        if (waiting === 0) {
+          clearTimeout(patience);
+          start();
+        }
+      });
+      script.addEventListener("error", fail);
+    }
+  }
+
+  whenLibraryIsThere(
+    () => figures.forEach(load),
+    () => figures.forEach((figure) => giveUp(figure)),
+  );
+  document.addEventListener("fmd:theme", () => [...charts.keys()].forEach(draw));
+})();

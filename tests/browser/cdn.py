@@ -1,0 +1,115 @@
+"""Answers the CDN's addresses in a browser with the files from the npm packages.
+
+The tests have no CDN, but the browser must see the addresses, headers and bytes that it would get
+there, or its integrity checks refuse the files.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmd_admin.admin.charts import ASSETS, Asset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page, Route
+
+CDN_URL = "https://cdn.jsdelivr.net/npm/"
+FETCHING_S = 300
+
+
+class CDNError(Exception):
+    """The files of the CDN cannot be had here; the message says why."""
+
+
+def assets() -> dict[str, bytes]:
+    """Return the content of all ASSETS by their path, from a cache or with ``npm pack``.
+
+    The cache is a temporary folder of this list of files. Every file is held against its hash
+    each time, and written in one step, so that several processes may do this at once.
+    """
+    version = hashlib.sha256(repr(ASSETS).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"fmd-admin-cdn-{version}"
+    missing = [asset for asset in ASSETS if _read(folder, asset) is None]
+    if missing:
+        _fetch(folder, missing)
+    return {asset.path: _checked(folder, asset) for asset in ASSETS}
+
+
+def answer(page: Page | BrowserContext, files: Mapping[str, bytes], url: str = CDN_URL) -> None:
+    """Answer everything below ``url`` from ``files``; 404 for what is not there."""
+
+    def handle(route: Route) -> None:
+        content = files.get(route.request.url.removeprefix(url))
+        if content is None:
+            route.fulfill(status=404, body="")
+            return
+        # Without this header the browser may not compare the hash, and refuses the file.
+        headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "application/javascript"}
+        route.fulfill(status=200, headers=headers, body=content)
+
+    page.route(f"{url}**", handle)
+
+
+def _read(folder: Path, asset: Asset) -> bytes | None:
+    """The cached file, or None if it is not there or not what it should be."""
+    try:
+        content = (folder / asset.path).read_bytes()
+    except FileNotFoundError:
+        return None
+    found = base64.b64encode(hashlib.sha384(content).digest()).decode()
+    return content if found == asset.sha384 else None
+
+
+def _checked(folder: Path, asset: Asset) -> bytes:
+    content = _read(folder, asset)
+    if content is None:
+        raise CDNError(f"{asset.path} in its npm package does not have the hash that ASSETS says")
+    return content
+
+
+def _fetch(folder: Path, missing: list[Asset]) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise CDNError("npm is needed to get the chart libraries: apt-get install npm")
+    with tempfile.TemporaryDirectory(prefix="fmd-admin-npm-") as name:
+        command = [npm, "pack", "--ignore-scripts", "--silent", "--no-update-notifier"]
+        command += [_package(asset) for asset in missing]
+        # In an empty folder, so that no project's settings are read.
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, timeout=FETCHING_S)
+        if done.returncode:
+            raise CDNError(f"npm pack failed: {done.stderr.strip()[-2000:]}")
+        for asset in missing:
+            _extract(Path(name), folder, asset)
+
+
+def _package(asset: Asset) -> str:
+    """ "@scope/name@1.2.3" of an asset's path."""
+    parts = asset.path.split("/")
+    return "/".join(parts[: 2 if asset.path.startswith("@") else 1])
+
+
+def _extract(packages: Path, folder: Path, asset: Asset) -> None:
+    package = _package(asset)
+    name, _, version = package.rpartition("@")
+    archive = packages / f"{name.removeprefix('@').replace('/', '-')}-{version}.tgz"
+    with tarfile.open(archive) as tar:
+        try:
+            member = tar.extractfile(f"package/{asset.path.removeprefix(package + '/')}")
+        except KeyError:
+            member = None
+        if member is None:
+            raise CDNError(f"npm's {package} has no {asset.path}")
+        content = member.read()
+    target = folder / asset.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
+        part.write(content)
+    Path(part.name).replace(target)

@@ -1,0 +1,33 @@
+"""A store full of random measurements for each test of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .data import World, make_world
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def world_in(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Make a world: ``world_in("Europe/Amsterdam", datetime(2026, 10, 25, 15))``."""
+    made: list[World] = []
+
+    def make(zone: str, now: datetime, **options: Any) -> World:
+        made.append(make_world(tmp_path, zone, now, **options))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.store.close()
+
+
+@pytest.fixture
+def world(world_in: MakeWorld) -> World:
+    return world_in("Europe/Amsterdam", datetime(2026, 10, 28, 15, 20))

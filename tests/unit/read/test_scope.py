@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from werkzeug.datastructures import MultiDict
+
+from fmd_admin.errors import ScopeError
+from fmd_admin.read.scope import Scope, parse_scope
+from fmd_admin.store.store import Store
+
+from .data import World
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+NOW = datetime(2026, 11, 22, 14, 35, tzinfo=AMSTERDAM)
+
+
+def millis(*moment: int, zone: ZoneInfo = AMSTERDAM, fold: int = 0) -> int:
+    year, month, day, *rest = moment
+    return round(datetime(year, month, day, *rest, fold=fold, tzinfo=zone).timestamp() * 1000)
+
+
+def parse(
+    store: Store, query: dict[str, list[str]], now: datetime = NOW, default: str = "7d"
+) -> Scope:
+    with store.read() as connection:
+        return parse_scope(
+            connection,
+            query,
+            zone=AMSTERDAM if now.tzinfo is None else now.tzinfo,  # type: ignore[arg-type]
+            default_range=default,
+            now_ms=round(now.timestamp() * 1000),
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end", "label"),
+    [
+        ("1h", (2026, 11, 22, 13), (2026, 11, 22, 15), "22 Nov 2026, 13:00 \u2013 15:00"),
+        (
+            "24h",
+            (2026, 11, 21, 15),
+            (2026, 11, 22, 15),
+            "21 Nov 2026, 15:00 \u2013 22 Nov 2026, 15:00",
+        ),
+        ("7d", (2026, 11, 16), (2026, 11, 23), "16 Nov \u2013 22 Nov 2026"),
+        ("30d", (2026, 10, 24), (2026, 11, 23), "24 Oct \u2013 22 Nov 2026"),
+    ],
+)
+def test_named_ranges(
+    store: Store, name: str, start: tuple[int, ...], end: tuple[int, ...], label: str
+) -> None:
+    scope = parse(store, {"range": [name]})
+    assert (scope.start_ms, scope.end_ms) == (millis(*start), millis(*end))
+    assert scope.range_name == name
+    assert scope.label == label
+    assert scope.versions == ()
+    assert scope.version_ids is None
+
+
+def test_the_default_counts_without_a_range(store: Store) -> None:
+    assert parse(store, {}).range_name == "7d"
+    assert parse(store, {"range": [""]}, default="24h").range_name == "24h"
+
+
+def test_24_hours_on_a_day_of_25(store: Store) -> None:
+    now = datetime(2026, 10, 25, 12, 5, tzinfo=AMSTERDAM)
+    scope = parse(store, {"range": ["24h"]}, now)
+    assert scope.end_ms - scope.start_ms == 24 * 3_600_000
+    assert scope.from_text == "2026-10-24T14:00"
+    assert scope.to_text == "2026-10-25T13:00"
+
+
+def test_7_days_are_whole_days_where_midnight_is_left_out(store: Store) -> None:
+    cairo = ZoneInfo("Africa/Cairo")
+    scope = parse(store, {"range": ["7d"]}, datetime(2026, 4, 30, 12, tzinfo=cairo))
+    assert scope.start_ms == millis(2026, 4, 24, 1, zone=cairo)
+    assert scope.end_ms == millis(2026, 5, 1, zone=cairo)
+    assert [day.day for day in scope.days] == [24, 25, 26, 27, 28, 29, 30]
+    assert scope.label == "24 Apr \u2013 30 Apr 2026"
+
+
+def test_custom_ranges_are_on_the_wall_clock(store: Store) -> None:
+    scope = parse(
+        store, {"range": ["custom"], "from": ["2026-11-01T00:00"], "to": ["2026-11-03T12:00"]}
+    )
+    assert scope.start_ms == millis(2026, 11, 1)
+    assert scope.end_ms == millis(2026, 11, 3, 12)
+    assert scope.label == "1 Nov 2026, 00:00 \u2013 3 Nov 2026, 12:00"
+    assert [day.isoformat() for day in scope.days] == ["2026-11-01", "2026-11-02", "2026-11-03"]
+
+
+def test_custom_ranges_are_widened_to_full_hours(store: Store) -> None:
+    scope = parse(store, {"from": ["2026-11-01T10:25"], "to": ["2026-11-01T12:01:30"]})
+    assert scope.range_name == "custom"
+    assert (scope.from_text, scope.to_text) == ("2026-11-01T10:00", "2026-11-01T13:00")
+
+
+def test_kolkata_hours_begin_at_half_past_in_utc(store: Store) -> None:
+    kolkata = ZoneInfo("Asia/Kolkata")
+    now = datetime(2026, 11, 1, 15, tzinfo=kolkata)
+    scope = parse(store, {"from": ["2026-11-01T10:10"], "to": ["2026-11-01T11:00"]}, now)
+    start = datetime.fromtimestamp(scope.start_ms / 1000, timezone.utc)
+    assert (start.hour, start.minute) == (4, 30)
+    assert scope.end_ms - scope.start_ms == 3_600_000
+
+
+def test_a_custom_range_may_be_open_to_now(store: Store) -> None:
+    scope = parse(store, {"range": ["custom"], "from": ["2026-11-20T00:00"]})
+    assert scope.end_ms == millis(2026, 11, 22, 15)
+
+
+def test_a_form_may_send_both_a_name_and_empty_or_old_dates(store: Store) -> None:
+    assert parse(store, {"range": ["24h"], "from": [""], "to": [""]}).range_name == "24h"
+    old = {"range": ["24h"], "from": ["2026-11-20T00:00"], "to": ["rubbish"]}
+    assert parse(store, old).range_name == "24h"
+
+
+@pytest.mark.parametrize(
+    ("label", "query"),
+    [
+        ("1 Nov 2026", {"from": ["2026-11-01T00:00"], "to": ["2026-11-02T00:00"]}),
+        (
+            "30 Dec 2025 \u2013 2 Jan 2026",
+            {"from": ["2025-12-30T00:00"], "to": ["2026-01-03T00:00"]},
+        ),
+        (
+            "1 Nov 2026, 22:00 \u2013 2 Nov 2026, 00:00",
+            {"from": ["2026-11-01T22:00"], "to": ["2026-11-02T00:00"]},
+        ),
+    ],
+)
+def test_labels(store: Store, label: str, query: dict[str, list[str]]) -> None:
+    assert parse(store, query).label == label
+
+
+@pytest.mark.parametrize(
+    ("query", "mend"),
+    [
+        ({"range": ["2w"]}, "1h, 24h, 7d, 30d, custom"),
+        ({"range": ["custom"]}, "from=2026-11-01T00:00"),
+        ({"from": ["yesterday"]}, "2026-11-01T00:00"),
+        ({"from": ["2026-11-01"]}, "2026-11-01T00:00"),
+        ({"from": ["2026-13-01T00:00"]}, "2026-11-01T00:00"),
+        ({"from": ["0001-01-01T00:00"]}, "2026-11-01T00:00"),
+        ({"from": ["9999-12-31T23:59"]}, "2026-11-01T00:00"),
+        ({"from": ["2026-11-01T00:00"], "to": ["x"]}, "'to'"),
+        ({"from": ["2026-11-02T00:00"], "to": ["2026-11-01T00:00"]}, "Swap"),
+        ({"from": ["2026-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "Swap"),
+        ({"from": ["1980-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "shorter"),
+        ({"version": ["9.9"]}, "from the list"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_the_mend(
+    store: Store, query: dict[str, list[str]], mend: str
+) -> None:
+    with pytest.raises(ScopeError, match=mend):
+        parse(store, query)
+
+
+def test_versions_are_found_by_name(world: World) -> None:
+    scope = world.scope(version=["2.0", "1.0", "2.0", ""])
+    assert scope.versions == ("2.0", "1.0")
+    assert scope.version_ids is not None
+    assert len(set(scope.version_ids)) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"range": ["1h"]},
+        {"range": ["30d"], "version": ["1.0", "2.0"]},
+        {"from": ["2026-10-24T03:00"], "to": ["2026-10-25T09:00"], "version": ["1.1"]},
+        # The second hour of that name, after the clock went back.
+        {"from": ["2026-10-25T02:00+01:00"], "to": ["2026-10-25T03:00"]},
+        {"from": ["2026-10-25T02:00"], "to": ["2026-10-25T02:00+01:00"]},
+    ],
+)
+def test_a_url_brings_the_same_scope_back(world: World, query: dict[str, list[str]]) -> None:
+    def parsed(args: object) -> Scope:
+        with world.store.read() as connection:
+            return parse_scope(
+                connection, args, zone=world.zone, default_range="7d", now_ms=world.now_ms
+            )
+
+    scope = parsed(query)
+    assert parsed(MultiDict(scope.to_query())) == scope
+    assert "range" in dict(scope.to_query())
+
+
+def test_the_hour_that_comes_twice_is_told_apart(world: World) -> None:
+    first = world.scope(since="2026-10-25T02:00", to="2026-10-25T02:00+01:00")
+    second = world.scope(since="2026-10-25T02:00+01:00", to="2026-10-25T03:00")
+    assert first.end_ms == second.start_ms
+    assert first.end_ms - first.start_ms == second.end_ms - second.start_ms == 3_600_000
