@@ -107,7 +107,7 @@ def plain_answer(status: int, message: str) -> Response:
     if request.path.endswith(".csv"):
         response = Response(message + "\n", mimetype="text/plain")
     else:
-        response = jsonify(error=message)
+        response = jsonify(message=message)
     response.status_code = status
     return response
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import g, request
+from flask import g
 from flask_admin.menu import MenuView
 
 
@@ -74,8 +74,5 @@ def _entry(item: Any, admin_view: Any) -> Entry:
     # query string. Asking its view again gives the one of this request.
     view = item._view
     url = view.get_url(f"{view.endpoint}.{view._default_view}")
-    shown = g.get("fmd_menu_endpoint")
-    active = (
-        view.endpoint == shown if shown else view is admin_view and request.endpoint is not None
-    )
-    return Entry(str(item.name), url, active, item.target)
+    shown = g.get("fmd_menu_endpoint", admin_view.endpoint)
+    return Entry(str(item.name), url, view.endpoint == shown, item.target)

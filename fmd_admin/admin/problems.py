@@ -73,7 +73,8 @@ def _http(error: HTTPException) -> BaseResponse:
 
 def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
     if not wants_page():
-        return plain_answer(code, told or problem.title)
+        parts = (f"{problem.title}.", told, problem.mend)
+        return plain_answer(code, " ".join(part for part in parts if part))
     # Without the usual context: it would look the user up, and the store may be what failed.
     template = current_app.jinja_env.get_template("fmd_admin/error.html")
     page = template.render(

@@ -19,6 +19,7 @@ from .models import Endpoint, Hour, HourStatus
 Key = tuple[int, int, int]
 #: Values that one statement asks for at once.
 _CHUNK = 400
+_MANY_PARTS = 8
 
 #: The columns that fmd_hour, fmd_day and fmd_rollup_delta share.
 FIGURES = ("hits", "sum_ms", "sum_squares", "min_ms", "max_ms", "histogram")
@@ -55,17 +56,28 @@ class Sums:
         self.hits += hits
         self.sum_ms += sum_ms
         self.sum_squares += sum_squares
-        self.parts.append(stored)
+        if stored:
+            self.parts.append(stored)
+
+    def include(self, other: Sums) -> None:
+        """Add what ``other`` holds."""
+        if len(other.parts) > _MANY_PARTS:
+            # Once for both, instead of once for each.
+            other.parts = [histogram.merge(other.parts)]
+        self.add(other.hits, other.sum_ms, other.sum_squares, other.min_ms, other.max_ms, b"")
+        self.parts += other.parts
 
     def figures(self) -> dict[str, Any]:
         """Return the columns of the row."""
+        if len(self.parts) > 1:
+            self.parts = [histogram.merge(self.parts)]
         return {
             "hits": self.hits,
             "sum_ms": self.sum_ms,
             "sum_squares": self.sum_squares,
             "min_ms": self.min_ms,
             "max_ms": self.max_ms,
-            "histogram": self.parts[0] if len(self.parts) == 1 else histogram.merge(self.parts),
+            "histogram": self.parts[0] if self.parts else b"",
         }
 
 

@@ -83,8 +83,9 @@ def merge_deltas(connection: Connection, zone: ZoneInfo, limit: int = 20_000) ->
         key = (hour, endpoint_id, version_id)
         hours.setdefault(key, Sums()).add(*figures)
         texts.setdefault(key, []).append(statuses)
+    for (hour, endpoint_id, version_id), sums in hours.items():
         day = (calendar.day_start(hour), endpoint_id, version_id)
-        days.setdefault(day, Sums()).add(*figures)
+        days.setdefault(day, Sums()).include(sums)
     add_sums(connection, Hour, Hour.hour, hours)
     add_sums(connection, Day, Day.day, days)
     add_statuses(connection, {key: parse_statuses(found) for key, found in texts.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ class Store:
             ) from None
         if folder is not None:
             url = _in_folder(url, Path(folder))
+        _keep_private(url)
         app.config["SQLALCHEMY_DATABASE_URI"] = url
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
         try:
@@ -81,3 +83,14 @@ def _in_folder(url: URL, folder: Path) -> URL:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return url.set(database=str(path))
+
+
+def _keep_private(url: URL) -> None:
+    """Make a new SQLite file that only its owner can read: it holds password hashes."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
+        return
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError:
+        return  # It is there already, or SQLite will say in its own words why it cannot be.

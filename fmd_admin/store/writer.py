@@ -98,7 +98,8 @@ class BatchWriter:
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
         rows = batch.rows
-        now = _now_ms()
+        # Not the present: a batch may be late, or brought over from elsewhere.
+        first = min((row.time_ms for row in rows), default=_now_ms())
         return self._dimensions.resolve(
             {
                 Endpoint: {row.endpoint[:MAX_NAME] for row in rows}.union(
@@ -109,8 +110,8 @@ class BatchWriter:
                 Client: {row.ip[:MAX_NAME] for row in rows if row.ip is not None},
             },
             {
-                Endpoint: {"level": self._level(), "first_seen": now, "last_requested": now},
-                Version: {"first_seen": now},
+                Endpoint: {"level": self._level(), "first_seen": first, "last_requested": first},
+                Version: {"first_seen": first},
             },
         )
 

@@ -49,7 +49,9 @@ window.fmdCharts = (() => {
   }
 
   function dayLabel(iso, options) {
-    return new Date(`${iso}T12:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", ...options });
+    const date = new Date(`${iso}T12:00:00Z`);
+    // Months as on the rest of the page, where September has three letters too.
+    return date.toLocaleDateString("en-GB", { timeZone: "UTC", ...options }).replace("Sept", "Sep");
   }
 
   const longDay = (iso) =>

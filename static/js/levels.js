@@ -43,20 +43,28 @@
     }
   }
 
+  // The newest choice of a control that is still being sent; only the last one counts.
+  const waiting = new Map();
+
   async function set(form, level) {
+    waiting.set(form, level);
     if (form.getAttribute("aria-busy") === "true") return;
-    const before = chosen(form);
+    let stored = chosen(form);
     form.setAttribute("aria-busy", "true");
-    mark(form, level);
-    try {
-      await send(form, level);
-      tell(form, `Level of ${form.dataset.name} is now ${level}.`, false);
-    } catch (error) {
-      mark(form, before);
-      tell(form, `Level of ${form.dataset.name} was not changed: ${error.message}`, true);
-    } finally {
-      form.removeAttribute("aria-busy");
+    while (waiting.has(form)) {
+      const wanted = waiting.get(form);
+      waiting.delete(form);
+      mark(form, wanted);
+      try {
+        await send(form, wanted);
+        stored = wanted;
+        tell(form, `Level of ${form.dataset.name} is now ${wanted}.`, false);
+      } catch (error) {
+        mark(form, stored);
+        tell(form, `Level of ${form.dataset.name} was not changed: ${error.message}`, true);
+      }
     }
+    form.removeAttribute("aria-busy");
   }
 
   for (const form of document.querySelectorAll("form.levels")) {

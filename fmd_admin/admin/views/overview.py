@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -93,11 +94,16 @@ class OverviewPage(Page):
         scope, result = self._download(self.panel.config.values.page_size)
         table = result.table()
         keys = [column.key for column in table.columns]
+        # Times as ISO 8601, where Flask would write them as HTTP does.
+        rows = [
+            [value.isoformat() if isinstance(value, datetime) else value for value in row]
+            for row in table.rows
+        ]
         return jsonify(
             range={"label": scope.label, "timezone": str(scope.zone)},
             rows=[
                 {"id": row.id, **dict(zip(keys, values, strict=True)), "spark": row.spark}
-                for row, values in zip(result.rows, table.rows, strict=True)
+                for row, values in zip(result.rows, rows, strict=True)
             ],
             summary=result.summary,
             total=result.total,
@@ -241,8 +247,7 @@ def _rate(scope: Scope, hits: int) -> str:
     if not hits:
         return "none in this range"
     seconds = max(min(scope.end_ms, scope.now_ms) - scope.start_ms, 1) / 1000
-    for size, unit in ((1, "a second"), (60, "a minute"), (3600, "an hour")):
-        rate = hits / seconds * size
-        if rate >= 1:
-            break
+    units = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
+    size, unit = next((found for found in units if hits * found[0] >= seconds), units[-1])
+    rate = hits / seconds * size
     return f"{rate:,.0f} {unit}" if rate >= 9.95 else f"{rate:.1f} {unit}"

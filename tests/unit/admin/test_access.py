@@ -272,7 +272,12 @@ def test_error_pages(bound: Bound, anna: Browser, vera: Browser) -> None:
     missing = anna.get("/nope")
     assert missing.status_code == 404
     assert "There is no such page" in missing.text
-    assert anna.get("/nope.json").json == {"error": "There is no such page"}
+    answer = anna.get("/nope.json").json
+    assert answer is not None
+    assert answer["message"].startswith("There is no such page. Check the address")
+    forged = anna.open("/overview/level", method="POST", headers={"Accept": "application/json"})
+    assert forged.status_code == 400
+    assert "The CSRF token is missing." in (forged.json or {})["message"]
     forbidden = vera.get("/users")
     assert forbidden.status_code == 403
     assert "Your role is viewer" in forbidden.text
