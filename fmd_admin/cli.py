@@ -51,6 +51,7 @@ def _store(ctx: click.Context) -> Store:
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Create or upgrade the tables."""
+    ctx.meta[extension.MIGRATING] = True
     done = schema.migrate(_store(ctx))
     click.echo("The tables are now at this version." if done else "The tables are up to date.")
 
@@ -158,8 +159,10 @@ def demo(arguments: tuple[str, ...]) -> None:
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the test suite; arguments go to pytest."""
+    """Run the test suite, on all processors; arguments go to pytest."""
     _needs_checkout("test", "tests")
+    if not any(argument.startswith("-n") for argument in arguments):
+        arguments = ("-n", "auto", *arguments)
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=CHECKOUT))  # noqa: S603
 
 

@@ -30,6 +30,7 @@ from .collect.version import host_version
 from .errors import BindError
 from .faults import Faults
 from .jobs.scheduler import Jobs
+from .recorder.batching import storable
 from .recorder.recorder import Recorder
 from .records import Batch
 from .store import accounts, schema
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fmd_admin")
 
 EXTENSION = "fmd_admin"
+#: In click's context while ``flask fmd migrate`` runs.
+MIGRATING = "fmd_admin.migrating"
 _SESSION_LABEL = b"fmd_admin panel session"
 
 
@@ -130,7 +133,7 @@ class Monitor:
         self.jobs = Jobs(self.store, secrets.token_hex(16), report=self.faults.report)
         self.recorder = Recorder(
             self._write,
-            version=host_version(app_version=values.app_version, git=values.git),
+            version=storable(host_version(app_version=values.app_version, git=values.git)),
             limit=values.buffer_size,
             interval_s=values.flush_interval_s,
             faults=self.faults,
@@ -182,7 +185,7 @@ class Monitor:
     def _prepare(self) -> None:
         """Bring the tables up, make the first account, read levels and settings; once."""
         with self._prepare_lock:
-            if self._ready:
+            if self._ready or _migrating():
                 return
             if self.config.values.auto_migrate:
                 schema.migrate(self.store)
@@ -207,21 +210,23 @@ class Monitor:
         with self.store.read() as connection:
             self.config.refresh(connection)
         self._apply()
-        self.jobs.tick()
+        self.jobs.tick(threads=not self.recorder.inline)
 
     def _apply(self) -> None:
-        state = (self.config.loaded, self.config.levels)
-        if state == self._applied:
+        state = self.config.levels
+        if state is self._applied:
             return
         values = self.config.values
         self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
         self._applied = state
+        for refusal in self.config.refused:
+            logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
 
     def _clean_ip(self, address: str) -> str | None:
         how = self.config.values.ip
         if how == "off":
             return None
-        return anonymized(address) if how == "anonymized" else address[:255]
+        return anonymized(address) if how == "anonymized" else address
 
     def _secret(self) -> bytes:
         """The panel's session key: derived from the host's, or kept in the store without one."""
@@ -260,6 +265,12 @@ class Monitor:
         self.recorder.after_fork()
         self.jobs.after_fork()
         self.config.forget()
+
+
+def _migrating() -> bool:
+    """Whether ``flask fmd migrate`` runs: it binds the app first and makes the tables then."""
+    context = click.get_current_context(silent=True)
+    return context is not None and MIGRATING in context.meta
 
 
 def announce(credentials: accounts.Credentials, link: str) -> None:

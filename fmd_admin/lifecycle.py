@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
-from types import FrameType
 from typing import Protocol
 from weakref import ref
 
@@ -18,7 +18,7 @@ class Watched(Protocol):
         """Called in a child right after a fork."""
 
     def close(self) -> None:
-        """Called at the end of the process, and on SIGTERM where the server does not handle it."""
+        """Called at the end of the process."""
 
 
 def watch(target: Watched) -> None:
@@ -39,30 +39,11 @@ def watch(target: Watched) -> None:
         os.register_at_fork(after_in_child=after_fork)
     atexit.register(close)
     if threading.current_thread() is threading.main_thread():
-        _close_on_sigterm(weak)
+        _exit_on_sigterm()
 
 
-class _Sigterm:
-    """A handler that closes everything and then lets SIGTERM end the process as before."""
-
-    def __init__(self) -> None:
-        self.targets: list[ref[Watched]] = []
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        for weak in self.targets:
-            target = weak()
-            if target is not None:
-                target.close()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-
-def _close_on_sigterm(weak: ref[Watched]) -> None:
+def _exit_on_sigterm() -> None:
     """``flask run`` and waitress leave SIGTERM to the system, which skips atexit."""
-    current = signal.getsignal(signal.SIGTERM)
-    if current is signal.SIG_DFL:
-        current = _Sigterm()
-        signal.signal(signal.SIGTERM, current)
-    if isinstance(current, _Sigterm):
-        current.targets = [known for known in current.targets if known() is not None]
-        current.targets.append(weak)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Transactions unwind, and atexit closes everything outside of the handler.
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

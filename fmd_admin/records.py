@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+#: Longest stored name of an endpoint, version, group or client; longer ones are cut.
+MAX_NAME = 255
 #: Name of the one bucket for requests that no rule matched (404 without a rule, 405).
 UNMATCHED = "(unmatched)"
 

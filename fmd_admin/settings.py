@@ -209,8 +209,8 @@ class Settings:
         "fmd_admin",
         "Name at the top of the menu.",
         runtime=True,
-        allowed="1 to 40 characters",
-        check=lambda v: 1 <= len(v) <= 40,
+        allowed="1 to 40 printable characters",
+        check=lambda v: 1 <= len(v) <= 40 and v.isprintable(),
     )
     default_range: str = _choice(
         "7d", ("1h", "24h", "7d", "30d"), "Time range of a page opened without one.", runtime=True

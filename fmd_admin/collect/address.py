@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-#: Longest stored address; the column holds no more.
-MAX_LENGTH = 255
-
 
 def anonymized(address: str) -> str:
     """Return the network of an address: /24 for IPv4, /48 for IPv6.

@@ -16,7 +16,7 @@ from flask import Flask, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from ..faults import Faults
-from ..records import UNMATCHED, RequestRecord
+from ..records import MAX_NAME, UNMATCHED, RequestRecord
 from .exchange import Exchange
 from .grouping import group_source
 
@@ -51,7 +51,7 @@ class Collector:
         self._touched = touched
         self._faults = faults
         self._group = group_source(group_by)
-        self._get_ip = get_ip
+        self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
         self._handlers: dict[str, Handler] = {}
         self._default: Handler = self._measure
@@ -63,9 +63,7 @@ class Collector:
         self._handlers = {name: self._handler(level) for name, level in levels.items()}
 
     def _handler(self, level: int) -> Handler:
-        if level == 0:
-            return _discard
-        return self._measure if self._keep_ip or self._group is not None else _keep
+        return _discard if level == 0 else self._measure
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         exchange = Exchange(self._append, self._identify, environ, start_response)
@@ -114,6 +112,9 @@ class Collector:
                 exchange.ip = exchange.environ.get("REMOTE_ADDR")
             else:
                 exchange.ip = self._ask(self._get_ip, "get_ip")
+            if exchange.ip is not None and len(exchange.ip) > MAX_NAME:
+                # A header can be long, and many of them would wait in the buffer.
+                exchange.ip = exchange.ip[:MAX_NAME]
         # Without its request context the host's function could only fail.
         if self._group is not None and not late:
             exchange.group = self._ask(self._group, "group_by")
@@ -128,9 +129,15 @@ class Collector:
             return None
 
 
+def _as_text(get_ip: Callable[[], object]) -> Callable[[], str | None]:
+    """The host's function may give an ipaddress object."""
+
+    def text() -> str | None:
+        found = get_ip()
+        return None if found is None else str(found)
+
+    return text
+
+
 def _discard(_exchange: Exchange, _late: bool) -> bool:
     return False
-
-
-def _keep(_exchange: Exchange, _late: bool) -> bool:
-    return True

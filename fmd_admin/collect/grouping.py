@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-#: Longest stored name of a group; the column holds no more.
-MAX_LENGTH = 255
+from ..records import MAX_NAME
+
 # A function that returns itself must not run forever.
 _MAX_DEPTH = 16
 
@@ -19,7 +19,7 @@ def group_name(value: Any) -> str | None:
     """
     if value is None:
         return None
-    return _flatten(value, 0)[:MAX_LENGTH]
+    return _flatten(value, 0)[:MAX_NAME]
 
 
 def _flatten(value: Any, depth: int) -> str:

@@ -54,13 +54,16 @@ class Jobs:
         """Whether the jobs run in this process."""
         return self._scheduler is not None
 
-    def tick(self) -> None:
+    def tick(self, *, threads: bool = True) -> None:
         """Keep the lease or try to get it; start and stop the jobs with it.
 
-        To be called about once a second by one thread. Raises what the database raises.
+        To be called about once a second by one thread. In a process without threads the jobs run
+        here and now. Raises what the database raises.
         """
         if self._lease.tick():
-            if self._scheduler is None:
+            if not threads:
+                self._guarded("merging the rollups", self.merge_rollups)()
+            elif self._scheduler is None:
                 self._start_scheduler()
         else:
             self._stop_scheduler()

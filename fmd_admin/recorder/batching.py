@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from ..records import RequestRecord, Row
+from ..records import MAX_NAME, RequestRecord, Row
 
 #: Where the host's app raised before it sent a status, its server answers with this one.
 SERVER_ERROR = 500
@@ -44,7 +44,11 @@ def _status_code(line: str) -> int:
 
 
 def storable(text: str) -> str:
-    """Return ``text`` as every database takes it: without lone surrogates and NUL."""
+    """Return ``text`` as every database takes it: not too long, no lone surrogates, no NUL.
+
+    No blanks at its end either: some databases take names that differ in them for the same.
+    """
+    text = text[:MAX_NAME].rstrip()
     if text.isprintable():
         return text
     return (
@@ -52,7 +56,6 @@ def storable(text: str) -> str:
     )
 
 
-def _clean(ip: object, clean_ip: Callable[[str], str | None]) -> str | None:
-    # get_ip is the host's: it may give an ipaddress object.
-    cleaned = clean_ip(str(ip))
+def _clean(ip: str, clean_ip: Callable[[str], str | None]) -> str | None:
+    cleaned = clean_ip(ip)
     return None if cleaned is None else storable(cleaned)

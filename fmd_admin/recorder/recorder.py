@@ -12,7 +12,7 @@ from time import monotonic
 from ..errors import BatchRefusedError
 from ..faults import Faults
 from ..records import Batch, RequestRecord
-from .batching import clock_offset_ns, to_rows
+from .batching import clock_offset_ns, storable, to_rows
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
 MAX_BATCH = 5_000
@@ -63,8 +63,8 @@ class Recorder:
         self._closed = False
         self._thread: Thread | None = None
         self._wake = Event()
-        # Re-entrant: a signal handler may close what its own thread is starting or flushing.
-        self._start_lock = RLock()
+        self._start_lock = Lock()
+        # Re-entrant: inline mode flushes under it.
         self._flush_lock = RLock()
         self._drop_lock = Lock()
         self.dropped = 0
@@ -104,6 +104,11 @@ class Recorder:
                 self._running = True
 
     @property
+    def inline(self) -> bool:
+        """Whether this process has no threads, so that requests flush at their end."""
+        return self._inline
+
+    @property
     def depth(self) -> int:
         """How many records wait for the store."""
         return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
@@ -120,12 +125,12 @@ class Recorder:
         except Exception:  # noqa: BLE001 - tried again, and counted
             self._faults.report("writing to the store (tried again until it answers)")
             return False
-        if monotonic() >= self._next_tick:
+        if monotonic() >= self._next_tick and not self._wake.is_set():
             self._next_tick = monotonic() + TICK_S
             try:
                 self._tick()
             except Exception:  # noqa: BLE001 - tried again, and counted
-                self._faults.report("reading levels and settings")
+                self._faults.report("the look at levels, settings and jobs each second")
                 return False
         return True
 
@@ -142,8 +147,12 @@ class Recorder:
     def flush(self) -> None:
         """Write everything that is in the buffer now. Raises what the store raises."""
         with self._flush_lock:
-            while self._pending is not None or self._buffer or self.touched:
+            # What comes in meanwhile is for the next time: under load the buffer may never be
+            # empty, and levels, settings and jobs wait for us.
+            batches = max(1, -(-len(self._buffer) // MAX_BATCH))
+            while self._pending is not None or (batches and (self._buffer or self.touched)):
                 if self._pending is None:
+                    batches -= 1
                     self._pending = self._next_batch()
                 rows = len(self._pending.rows)
                 try:
@@ -164,13 +173,19 @@ class Recorder:
             endpoint, start_ns = self.touched.popitem()
             touched[endpoint] = start_ns
         offset_ns = clock_offset_ns()
+        try:
+            rows = to_rows(taken, offset_ns, self._clean_ip)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            rows = []
+            self.dropped += len(taken)
+            self._faults.report("reading measured requests (they are dropped)")
         self._sequence += 1
         return Batch(
             writer=self._writer,
             sequence=self._sequence,
             version=self._version,
-            rows=to_rows(taken, offset_ns, self._clean_ip),
-            touched={name: (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
+            rows=rows,
+            touched={storable(name): (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
             dropped=self.dropped,
             faults=self._faults.total(),
         )
@@ -180,7 +195,7 @@ class Recorder:
         with self._start_lock:
             self._closed = True
             thread, self._thread = self._thread, None
-            self._running = True  # Nothing starts any more; late records are flushed below.
+            self._running = True  # Nothing starts any more.
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout=MAX_RETRY_S)

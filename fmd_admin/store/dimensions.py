@@ -8,12 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Insert, insert, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from .live import bump, config_version
+from .live import config_version
 from .models import Client, Endpoint, Group, Version
 from .store import Store
 
-#: Names are cut to what their column holds.
-MAX_NAME = 255
 #: Ids asked for in one statement; SQLite takes 999 parameters on old builds.
 _CHUNK = 500
 #: A process that sees more names than this starts its cache anew instead of growing for ever.
@@ -79,9 +77,6 @@ class Dimensions:
                 for table, names in missing.items()
             }
             version = config_version(connection)
-            if version == 0:
-                bump(connection)
-                version = config_version(connection)
         if self._version not in (-1, version):
             self.forget()  # What was cached before may be gone; only the new ids are sure.
         self._version = version

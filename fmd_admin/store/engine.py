@@ -13,10 +13,22 @@ BUSY_TIMEOUT_S = 30
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Return the options for create_engine that suit ``url``."""
+    """Return the options for create_engine that suit ``url``.
+
+    Errors never show what was written: there are password hashes and addresses among it.
+    """
     if url.get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
-    return {"pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 5, "max_overflow": 10}
+        return {
+            "hide_parameters": True,
+            "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        }
+    return {
+        "hide_parameters": True,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "pool_size": 5,
+        "max_overflow": 10,
+    }
 
 
 def configure(engine: Engine) -> None:

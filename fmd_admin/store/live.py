@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from ..errors import SettingsError
 from ..settings import Loaded, Settings, spec
 from .models import (
     Config,
@@ -34,11 +36,9 @@ def config_version(connection: Connection) -> int:
 
 def bump(connection: Connection) -> None:
     """Tell every process that something changed. Part of the transaction that changes it."""
-    changed = connection.execute(
+    connection.execute(
         update(Config).where(Config.id == CONFIG_ROW).values(version=Config.version + 1)
     )
-    if changed.rowcount == 0:
-        connection.execute(insert(Config).values(id=CONFIG_ROW, version=1))
 
 
 def set_levels(connection: Connection, endpoint_ids: Sequence[int], level: int) -> int:
@@ -88,7 +88,11 @@ def internal_value(connection: Connection, name: str, make: Callable[[], str]) -
     if found is not None:
         return found
     value = make()
-    _put(connection, name, value, "")
+    try:
+        with connection.begin_nested():
+            _put(connection, name, value, "")
+    except IntegrityError:  # Another process made it meanwhile.
+        return internal_value(connection, name, make)
     return value
 
 
@@ -134,6 +138,7 @@ class LiveConfig:
 
     def __init__(self, started: Loaded) -> None:
         self._started = started
+        self.refused: tuple[str, ...] = ()
         self._version = -1
         self.loaded = started
         self.levels: Mapping[str, int] = {}
@@ -146,14 +151,23 @@ class LiveConfig:
     def refresh(self, connection: Connection) -> bool:
         """Reload if something changed; return whether it did.
 
-        Raises SettingsError if a saved value is not allowed (any more); the old values stay.
+        A saved value that is not allowed (any more) is left out, and said in ``refused``: the
+        panel must open, for it is there that it can be mended.
         """
         version = config_version(connection)
         if version == self._version:
             return False
-        loaded = self._started.with_saved(saved_settings(connection))
-        self.levels = load_levels(connection)
+        loaded, refused = self._started, []
+        for name, text in saved_settings(connection).items():
+            try:
+                loaded = loaded.with_saved({name: text})
+            except SettingsError as error:
+                refused.append(str(error))
+        levels = load_levels(connection)
+        self.refused = tuple(refused)
+        # Levels last: whoever sees new ones finds the settings that belong to them.
         self.loaded = loaded
+        self.levels = levels
         self._version = version
         return True
 

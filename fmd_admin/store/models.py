@@ -210,7 +210,7 @@ class Writer(db.Model):  # type: ignore[name-defined,misc]
 
 
 class Config(db.Model):  # type: ignore[name-defined,misc]
-    """One row (id 1): its version goes up with every change of a level, setting or dimension."""
+    """One row (id 1): its version goes up when a level or setting changes, or names are deleted."""
 
     __tablename__ = "fmd_config"
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

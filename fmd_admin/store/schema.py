@@ -81,4 +81,8 @@ def _lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     elif connection.dialect.name in {"mysql", "mariadb"}:
-        connection.execute(text("SELECT GET_LOCK(:lock, 60)"), {"lock": f"fmd_admin_{_LOCK}"})
+        # DDL commits there: the lock is held by the connection, and let go with it.
+        connection.detach()
+        got = connection.scalar(text("SELECT GET_LOCK(:lock, 60)"), {"lock": f"fmd_{_LOCK}"})
+        if got != 1:
+            raise SchemaError("Another process has been migrating for a minute. Try again later.")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -35,6 +36,11 @@ class Store:
             raise StoreError(
                 "Setting DATABASE is not a database URL. Example: sqlite:////var/lib/app/fmd.db"
             ) from None
+        if url.get_backend_name() == "sqlite" and (url.database or ":memory:") == ":memory:":
+            raise StoreError(
+                "Setting DATABASE names no file: several connections and processes share the "
+                "measurements. Example: sqlite:////var/lib/app/fmd.db"
+            )
         if folder is not None:
             url = _in_folder(url, Path(folder))
         _keep_private(url)
@@ -52,7 +58,14 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in one read transaction: everything read in it is of one moment."""
-        with self.engine.connect() as connection, connection.begin():
+        # SQLite and InnoDB give a transaction one snapshot by themselves.
+        options: dict[str, Any] = {}
+        if self.engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        with (
+            self.engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
@@ -81,7 +94,13 @@ def _in_folder(url: URL, folder: Path) -> URL:
     if url.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:")):
         return url
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The folder of the database {path} cannot be made: {error.strerror}. "
+            "Make it, or set DATABASE to a file in another one."
+        ) from error
     return url.set(database=str(path))
 
 

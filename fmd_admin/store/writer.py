@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from ..errors import BatchRefusedError, StoreError
 from ..records import Batch
 from .aggregate import Aggregate, Calendar
-from .dimensions import MAX_NAME, Dimensions, StaleDimensions
+from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
 from .schema import check_schema
@@ -48,11 +48,11 @@ class BatchWriter:
 
     def write(self, batch: Batch) -> None:
         """Store ``batch`` unless it is stored already. Raises what the database raises."""
-        for _ in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             if self._registered != batch.writer:
                 self._register(batch)
-            ids = self._ids(batch)
             try:
+                ids = self._ids(batch)
                 with self._store.write() as connection:
                     if self._claim(connection, batch):
                         self._dimensions.check(connection)
@@ -62,6 +62,8 @@ class BatchWriter:
                 continue
             except (DataError, IntegrityError, ProgrammingError, ValueError, TypeError) as error:
                 self._dimensions.forget()
+                if isinstance(error, IntegrityError) and left:
+                    continue  # A name may have been deleted while its id was used.
                 check_schema(self._store)  # Missing tables are no fault of these rows.
                 raise BatchRefusedError(f"The database refuses a batch: {error}") from error
         raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
@@ -102,12 +104,10 @@ class BatchWriter:
         first = min((row.time_ms for row in rows), default=_now_ms())
         return self._dimensions.resolve(
             {
-                Endpoint: {row.endpoint[:MAX_NAME] for row in rows}.union(
-                    name[:MAX_NAME] for name in batch.touched
-                ),
-                Version: {batch.version[:MAX_NAME]},
+                Endpoint: {row.endpoint for row in rows}.union(batch.touched),
+                Version: {batch.version},
                 Group: {row.group for row in rows if row.group is not None},
-                Client: {row.ip[:MAX_NAME] for row in rows if row.ip is not None},
+                Client: {row.ip for row in rows if row.ip is not None},
             },
             {
                 Endpoint: {"level": self._level(), "first_seen": first, "last_requested": first},
@@ -122,12 +122,12 @@ class BatchWriter:
         ids: dict[DimensionTable, dict[str, int]],
     ) -> None:
         endpoints, groups, clients = ids[Endpoint], ids[Group], ids[Client]
-        version_id = ids[Version][batch.version[:MAX_NAME]]
+        version_id = ids[Version][batch.version]
         hour_start = self._calendar.hour_start
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
         for row in batch.rows:
-            endpoint_id = endpoints[row.endpoint[:MAX_NAME]]
+            endpoint_id = endpoints[row.endpoint]
             key = (endpoint_id, hour_start(row.time_ms))
             total = sums.get(key)
             if total is None:
@@ -139,14 +139,14 @@ class BatchWriter:
                     endpoint_id,
                     version_id,
                     None if row.group is None else groups[row.group],
-                    None if row.ip is None else clients[row.ip[:MAX_NAME]],
+                    None if row.ip is None else clients[row.ip],
                     row.duration_ms,
                     row.status,
                     METHOD_CODES.get(row.method, 0),
                 )
             )
         for name, time_ms in batch.touched.items():
-            key = (endpoints[name[:MAX_NAME]], hour_start(time_ms))
+            key = (endpoints[name], hour_start(time_ms))
             sums.setdefault(key, Aggregate()).touch(time_ms)
         if values:
             connection.exec_driver_sql(self._request_sql, values)

@@ -219,6 +219,8 @@ window.fmdDrawings = (() => {
           scales: {
             x: axis(color, {
               type: "logarithmic",
+              // Below many boxes the axis would be out of sight.
+              position: boxes.length > 14 ? "top" : "bottom",
               min: smallest * 0.8,
               max: largest * 1.25,
               title: { display: true, text: "Duration (logarithmic)", color: color("muted") },

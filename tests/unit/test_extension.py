@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 import fmd_admin
 from fmd_admin import FMDAdmin
-from fmd_admin.errors import BindError, SchemaError, SettingsError
+from fmd_admin.errors import BindError, SchemaError, SettingsError, StoreError
 from fmd_admin.extension import of
 
 from ..support import Bound, get, new_store, stored_rows
@@ -197,6 +197,39 @@ def test_the_module_level_face_refuses_what_it_does_not_know() -> None:
 
 def test_what_is_public() -> None:
     assert set(fmd_admin.__all__) == {"FMDAdmin", "__version__", "bind", "config"}
+
+
+def test_a_saved_setting_that_is_not_allowed_any_more_does_not_stop_the_start(
+    tmp_path: Path, bind: Bind, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = bind(new_app(tmp_path)).monitor.store
+    with store.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO fmd_setting VALUES ('PAGE_SIZE', '9999', 0, ''), ('IP', 'off', 0, '')"
+            )
+        )
+    again = bind(new_app(tmp_path))
+    assert again.monitor.config.values.page_size == 50
+    assert again.monitor.config.values.ip == "off"
+    assert "PAGE_SIZE" in caplog.text
+
+
+def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="names no file"):
+        FMDAdmin(new_app(tmp_path), settings={"database": "sqlite://"})
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be made"):
+        FMDAdmin(new_app(tmp_path / "file" / "instance"))
+
+
+def test_a_version_with_an_undecodable_byte(tmp_path: Path, bind: Bind) -> None:
+    bound = bind(new_app(tmp_path), app_version="v\udcff1")
+    get(bound.app, "/")
+    assert [row.version for row in bound.rows()] == ["v?1"]
 
 
 def test_a_newer_schema_stops_the_start(tmp_path: Path, bind: Bind) -> None:

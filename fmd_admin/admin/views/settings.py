@@ -11,7 +11,6 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 from wtforms import Form
 
-from ...errors import SettingsError
 from ...settings import TABLE, Loaded, Spec
 from ...store.live import reset_setting, save_setting
 from ..forms import as_text, runtime_specs, settings_form
@@ -84,10 +83,9 @@ class SettingsPage(Page):
     def _refresh(self) -> None:
         # Another process may have saved something since this one last looked.
         with self.panel.store.read() as connection:
-            try:
-                self.panel.config.refresh(connection)
-            except SettingsError as error:
-                flash(str(error), "error")
+            self.panel.config.refresh(connection)
+        for refusal in self.panel.config.refused:
+            flash(refusal, "error")
 
     def _show(self, form: Form, loaded: Loaded, status: int) -> Response:
         page = self.render(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,12 @@ def test_get_ip_replaces_the_address(app: Flask, bind: Bind) -> None:
     get(app, "/", headers={"X-Client": "192.0.2.5"})
     get(app, "/")
     assert [row.ip for row in bound.rows()] == ["192.0.2.5", None]
+
+
+def test_get_ip_may_give_an_address_object(app: Flask, bind: Bind) -> None:
+    bound = bind(app, get_ip=lambda: ip_address("192.0.2.5"))
+    get(app, "/")
+    assert [row.ip for row in bound.rows()] == ["192.0.2.5"]
 
 
 def test_a_get_ip_that_raises_is_counted(app: Flask, bind: Bind) -> None:

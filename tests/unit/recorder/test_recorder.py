@@ -211,6 +211,44 @@ def test_text_that_no_database_takes_is_replaced(make: Make, shelf: Shelf) -> No
         assert "\0" not in text
 
 
+def test_a_long_name_is_cut(make: Make, shelf: Shelf) -> None:
+    recorder = make(interval_s=1.0)
+    recorder.touched["t" * 400] = time.perf_counter_ns()
+    recorder.append(record("e" * 300, group="g" * 255 + " ", ip="i" * 300))
+    recorder.flush()
+    [batch] = shelf.batches
+    [row] = batch.rows
+    assert {len(text or "") for text in (row.endpoint, row.group, row.ip)} == {255}
+    assert [len(name) for name in batch.touched] == [255]
+
+
+def test_a_record_that_cannot_be_read_is_counted(make: Make, shelf: Shelf) -> None:
+    recorder = make(interval_s=1.0)
+    recorder.append(record(endpoint=b"not text"))  # type: ignore[arg-type]
+    recorder.flush()
+    recorder.append(record("good"))
+    recorder.flush()
+    assert shelf.endpoints == ["good"]
+    assert recorder.dropped == 1
+
+
+def test_a_flush_ends_while_requests_come_in(make: Make, shelf: Shelf) -> None:
+    ticks: list[None] = []
+    recorder = make(tick=lambda: ticks.append(None), interval_s=0.05)
+    store = shelf.write
+
+    def busy(batch: Batch) -> None:
+        store(batch)
+        recorder.append(record())
+
+    recorder._write = busy
+    recorder.append(record())
+    recorder.flush()
+    assert len(shelf.batches) == 1
+    wait_for(lambda: len(ticks) > 1)
+    recorder._write = store
+
+
 def test_many_threads_lose_nothing(make: Make, shelf: Shelf) -> None:
     recorder = make(limit=100_000)
     threads = [

@@ -150,13 +150,6 @@ def test_missing_tables_are_no_fault_of_the_rows(tmp_path: Path) -> None:
     bare.close()
 
 
-def test_a_long_name_is_cut(store: Store, writer: BatchWriter) -> None:
-    writer.write(batch(1, [row("e" * 300, ip="i" * 300)], touched={"e" * 400: NOW_MS}))
-    [stored] = stored_rows(store)
-    assert stored.endpoint == "e" * 255
-    assert stored.ip == "i" * 255
-
-
 def test_names_that_differ_in_case_only_stay_apart(store: Store, writer: BatchWriter) -> None:
     writer.write(batch(1, [row("Shop"), row("shop")]))
     assert [r.endpoint for r in stored_rows(store)] == ["Shop", "shop"]
