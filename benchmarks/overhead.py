@@ -1,6 +1,6 @@
 """What a request costs with fmd_admin, beside the same app without it.
 
-    python -m benchmarks.overhead [--rounds 15] [--requests 2000] [--json FILE]
+    python -m benchmarks.overhead [--rounds 60] [--requests 500] [--json FILE]
 
 Calls the WSGI app in one process, without a network: rounds of the variants are interleaved, so
 that a noisy machine hits them alike. Two figures a request, each the difference to the bare app of
@@ -209,8 +209,8 @@ def show(figures: dict[str, Any]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     figures = run(options.rounds, options.requests)
