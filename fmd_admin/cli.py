@@ -13,6 +13,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
+from werkzeug.serving import run_simple
 
 from . import extension, settings
 from .errors import FMDError
@@ -141,8 +142,8 @@ def _serve(app: Flask, host: str, port: int) -> None:
     try:
         from waitress import serve  # type: ignore[import-untyped]
     except ImportError:
-        # Flask's own server warns by itself that it is not for production.
-        app.run(host, port, debug=False, threaded=True)
+        # Not app.run: it does nothing below the flask command. It warns that it is for development.
+        run_simple(host, port, app, threaded=True)
     else:
         serve(app, host=host, port=port)
 

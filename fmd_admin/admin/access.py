@@ -57,6 +57,17 @@ class PanelUser(UserMixin):
         return f"{self.account.id}:{self.account.session_key}"
 
 
+class PanelLogins(LoginManager):
+    """Flask-Login without its remember-me cookie.
+
+    Its signature needs ``config["SECRET_KEY"]``, which the panel does not have; a cookie that
+    anybody may send must not lead there.
+    """
+
+    def _load_user_from_remember_cookie(self, cookie: str) -> None:  # noqa: ARG002
+        return None
+
+
 class Nobody(AnonymousUserMixin):
     """Who is not logged in, with what templates ask of a user."""
 
@@ -68,7 +79,7 @@ class Nobody(AnonymousUserMixin):
 def init_access(app: Flask, panel: Panel) -> None:
     """Install the login manager and the gate; the gate must come before any other hook."""
     app.before_request(_gate)
-    manager = LoginManager(app)
+    manager = PanelLogins(app)
     manager.anonymous_user = Nobody
     # Addresses change on the way through mobile networks and proxies; the session key is enough.
     manager.session_protection = None

@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from itertools import islice
+from unicodedata import category, normalize
 
 from flask import Response
 
 from ..read.table import Table
 
-#: A text that begins so is a formula to some spreadsheet (the last four: their wide forms).
-FORMULA_STARTS = frozenset(
-    "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
-)
+#: A text that begins so is a formula to some spreadsheet; wide and small forms are normalized.
+FORMULA_STARTS = frozenset("=+-@\N{MINUS SIGN}")
+#: Most texts: they begin with a letter or digit and hold nothing that could split them.
+_PLAIN = re.compile(r"[^\W_][\w .,:/()<>?&%#!*'-]*", re.ASCII)
+#: Where a list separator is not the comma, a formula may begin in the middle of a text.
+_INNER_FORMULA = re.compile(r"[;|\t\r\n]\s*[=+\-@]")
 #: Rows a piece of the body: some 10 to 30 kB, whatever the length of the list.
 ROWS_A_CHUNK = 250
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -42,7 +44,20 @@ def cell(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     text = str(value)
-    return "'" + text if text[:1] in FORMULA_STARTS else text
+    if _PLAIN.fullmatch(text):
+        return text
+    return "'" + text if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Tell whether a spreadsheet may take ``text``, or a part that it splits off, for one."""
+    if text.startswith(("\t", "\r", "\n")) or _INNER_FORMULA.search(text):
+        return True
+    for character in text:
+        # Blanks, control and invisible characters in front are skipped by some.
+        if category(character)[0] not in "ZC":
+            return normalize("NFKC", character)[:1] in FORMULA_STARTS
+    return False
 
 
 def lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

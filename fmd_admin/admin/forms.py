@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import request
 from wtforms import BooleanField, Field, Form, PasswordField, SelectField, StringField
-from wtforms.validators import EqualTo, InputRequired, Optional, ValidationError
+from wtforms.validators import EqualTo, InputRequired, Length, Optional, ValidationError
 from wtforms.widgets import NumberInput
 
 from ..errors import SettingsError
@@ -44,11 +44,19 @@ class LoginForm(Form):
 
     username = StringField(
         "User name",
-        [InputRequired("Enter your user name.")],
+        [
+            InputRequired("Enter your user name."),
+            Length(max=LONGEST_USERNAME, message="No user name is as long."),
+        ],
         render_kw={**_NAME, "autocomplete": "username"},
     )
     password = PasswordField(
-        "Password", [InputRequired("Enter your password.")], render_kw=_CURRENT
+        "Password",
+        [
+            InputRequired("Enter your password."),
+            Length(max=LONGEST_PASSWORD, message="No password is as long."),
+        ],
+        render_kw=_CURRENT,
     )
 
 

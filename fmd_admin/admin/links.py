@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import current_app, request, url_for
+from werkzeug.routing import IntegerConverter, Map
 
 #: What a link to another page of the panel takes along from the current one.
 KEPT = ("range", "from", "to", "version")
@@ -70,3 +71,22 @@ def onward(target: str | None, default: str) -> str:
     """Return the address of a local ``target``, or ``default`` (an address already)."""
     path = local_path(target)
     return default if path is None else request.script_root + path
+
+
+#: The largest id that a database keeps.
+LARGEST_ID = 2**63 - 1
+
+
+class RowIdConverter(IntegerConverter):
+    """``<int:…>`` in the panel's addresses: a number that no row can have is no page."""
+
+    def __init__(self, url_map: Map, fixed_digits: int = 0, max: int = LARGEST_ID) -> None:
+        super().__init__(url_map, fixed_digits=fixed_digits, max=max)
+
+
+def parse_id(text: str) -> int:
+    """Return an id from a query string or form; raise ValueError for what can be none."""
+    number = int(text)
+    if not 0 < number <= LARGEST_ID:
+        raise ValueError(text)
+    return number

@@ -41,7 +41,9 @@ class Mount:
 
     def _below(self, environ: dict[str, Any], rest: str) -> dict[str, Any]:
         inner = environ.copy()
-        inner["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + self._prefix
+        script = environ.get("SCRIPT_NAME", "") + self._prefix
+        # Two slashes would make a host of the first segment in our redirects.
+        inner["SCRIPT_NAME"] = "/" + script.lstrip("/")
         inner["PATH_INFO"] = rest
         # The host's request object must not be taken for the panel's.
         inner.pop("werkzeug.request", None)

@@ -19,7 +19,7 @@ from .access import init_access
 from .context import EXTENSION, Panel, panel_of
 from .headers import init_headers
 from .host_models import HostModels
-from .links import asset, panel_url
+from .links import RowIdConverter, asset, panel_url
 from .menu import panel_menu
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
@@ -104,9 +104,10 @@ def new_panel_app() -> PanelApp:
         static_folder=str(folder("static")),
         static_url_path="/static",
     )
+    app.url_map.converters["int"] = RowIdConverter
     app.config.update(
         SESSION_COOKIE_NAME=COOKIE,
-        # Flask-Login would read and clear the host's cookie under its usual name.
+        # Flask-Login would clear the host's cookie under its usual name at each logout.
         REMEMBER_COOKIE_NAME="fmd_remember",
         # A form is valid as long as its session.
         WTF_CSRF_TIME_LIMIT=None,

@@ -29,7 +29,8 @@ class Scope:
 
     ``start_ms`` and ``end_ms`` lie where hours begin in ``zone``. ``versions`` are the names
     asked for and ``version_ids`` their ids; () and None mean all. ``now_ms`` is the moment of
-    the request: today is taken from it, and later hours have not happened yet.
+    the request: today is taken from it, and later hours have not happened yet. ``exact_start_ms``
+    and ``exact_end_ms`` are a custom range as it was asked for, before it was widened to hours.
     """
 
     range_name: str
@@ -40,6 +41,8 @@ class Scope:
     endpoint_id: int | None
     zone: ZoneInfo
     now_ms: int
+    exact_start_ms: int
+    exact_end_ms: int
 
     @property
     def days(self) -> list[date]:
@@ -123,9 +126,11 @@ def parse_scope(
         raise ScopeError(f"Range {range_name!r} is not known. Use one of {', '.join(RANGES)}.")
     calendar = Calendar(zone)
     if range_name == "custom":
-        start_ms, end_ms = _custom(calendar, names["from"], names["to"], now_ms)
+        exact = _custom(calendar, names["from"], names["to"], now_ms)
+        start_ms = calendar.hour_start(exact[0])
+        end_ms = calendar.next_hour(exact[1] - 1)
     else:
-        start_ms, end_ms = named_range(calendar, range_name, now_ms)
+        exact = start_ms, end_ms = named_range(calendar, range_name, now_ms)
     versions = tuple(dict.fromkeys(names["version"]))
     return Scope(
         range_name=range_name,
@@ -136,6 +141,8 @@ def parse_scope(
         endpoint_id=endpoint_id,
         zone=zone,
         now_ms=now_ms,
+        exact_start_ms=exact[0],
+        exact_end_ms=exact[1],
     )
 
 
@@ -171,11 +178,9 @@ def _custom(
 ) -> tuple[int, int]:
     if not from_texts:
         raise ScopeError("A custom range needs its beginning, such as from=2026-11-01T00:00.")
-    start = calendar.hour_start(_moment(calendar.zone, "from", from_texts[-1]))
+    start = _moment(calendar.zone, "from", from_texts[-1])
     if to_texts:
         end = _moment(calendar.zone, "to", to_texts[-1])
-        if calendar.hour_start(end) != end:
-            end = calendar.next_hour(end)
     else:
         end = calendar.next_hour(now_ms)
     if end <= start:

@@ -144,16 +144,24 @@ def update_user(
 
 
 def authenticate(
-    store: Store, username: str, password: str, address: str | None, now_ms: int
+    store: Store,
+    username: str,
+    password: str,
+    address: str | None,
+    now_ms: int,
+    *,
+    own: bool = False,
 ) -> Account | Throttled | None:
     """Check a login. None means a wrong name or password, or an account that is not active.
 
     Unknown names take as long as known ones. ``address`` is the client's, None if unknown.
+    ``own`` is for somebody who is logged in and confirms the own password.
     """
     username = username.strip()
-    user_subject = throttle.user_subject(username)
-    address_subject = throttle.address_subject(address)
-    subjects = [s for s in (user_subject, address_subject) if s is not None]
+    if own:
+        subjects = throttle.own_subjects(username)
+    else:
+        subjects = throttle.login_subjects(username, address)
     with store.write() as connection:
         until_ms = throttle.reserve(connection, subjects, now_ms)
     if until_ms:
@@ -165,7 +173,7 @@ def authenticate(
             throttle.forget_old(connection, now_ms)
         return None
     with store.write() as connection:
-        throttle.forgive(connection, user_subject, address_subject)
+        throttle.forgive(connection, subjects)
         connection.execute(update(User).where(User.id == account.id).values(last_login=now_ms))
     return account
 
@@ -263,6 +271,14 @@ def _by_name(store: Store, username: str) -> tuple[Account | None, str]:
 
 def _has_users(connection: Connection) -> bool:
     return connection.scalar(select(User.id).limit(1)) is not None
+
+
+def end_sessions(store: Store, user_id: int) -> None:
+    """End all sessions of an account, copies of their cookies included."""
+    with store.write() as connection:
+        connection.execute(
+            update(User).where(User.id == user_id).values(session_key=_session_key())
+        )
 
 
 def _session_key() -> str:

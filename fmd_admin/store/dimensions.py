@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Insert, insert, select
@@ -18,6 +18,8 @@ _CHUNK = 500
 _MAX_CACHED = 200_000
 
 Table = type[Endpoint] | type[Version] | type[Group] | type[Client]
+#: Gives the other columns of a new name.
+Extra = Callable[[Table, str], Mapping[str, Any]]
 
 
 class StaleDimensions(Exception):
@@ -49,9 +51,9 @@ class Dimensions:
             raise StaleDimensions
 
     def resolve(
-        self, wanted: Mapping[Table, Iterable[str]], extra: Mapping[Table, Mapping[str, Any]]
+        self, wanted: Mapping[Table, Iterable[str]], extra: Extra
     ) -> dict[Table, dict[str, int]]:
-        """Return name → id for every wanted name; unknown ones are made with ``extra`` columns.
+        """Return name → id for every wanted name; unknown ones are made with ``extra(name)``.
 
         Runs a transaction of its own if something is missing, before the batch's: two processes
         that make the same name then wait for each other for a moment only.
@@ -68,12 +70,10 @@ class Dimensions:
             else:
                 self._load(missing, extra)
 
-    def _load(
-        self, missing: Mapping[Table, list[str]], extra: Mapping[Table, Mapping[str, Any]]
-    ) -> None:
+    def _load(self, missing: Mapping[Table, list[str]], extra: Extra) -> None:
         with self._store.write() as connection:
             found = {
-                table: self._find_or_make(connection, table, names, extra.get(table, {}))
+                table: self._find_or_make(connection, table, names, extra)
                 for table, names in missing.items()
             }
             version = config_version(connection)
@@ -84,14 +84,14 @@ class Dimensions:
             self._cache[table].update(ids)
 
     def _find_or_make(
-        self, connection: Connection, table: Table, names: list[str], extra: Mapping[str, Any]
+        self, connection: Connection, table: Table, names: list[str], extra: Extra
     ) -> dict[str, int]:
         found: dict[str, int] = {}
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
             query = select(table.name, table.id).where(table.name.in_(chunk))
             found.update((row.name, row.id) for row in connection.execute(query))
-            new = [{"name": name, **extra} for name in chunk if name not in found]
+            new = [{"name": name, **extra(table, name)} for name in chunk if name not in found]
             if new:
                 connection.execute(_insert_unless_there(connection, table), new)
                 found.update((row.name, row.id) for row in connection.execute(query))

@@ -100,8 +100,17 @@ class BatchWriter:
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
         rows = batch.rows
-        # Not the present: a batch may be late, or brought over from elsewhere.
-        first = min((row.time_ms for row in rows), default=_now_ms())
+
+        def extra(table: DimensionTable, name: str) -> dict[str, Any]:
+            """First seen not now, but by the rows: a batch may be late, or from elsewhere."""
+            if table not in (Endpoint, Version):
+                return {}
+            times = [row.time_ms for row in rows if table is Version or row.endpoint == name]
+            first = min(times, default=batch.touched.get(name, _now_ms()))
+            if table is Version:
+                return {"first_seen": first}
+            return {"level": self._level(), "first_seen": first, "last_requested": first}
+
         return self._dimensions.resolve(
             {
                 Endpoint: {row.endpoint for row in rows}.union(batch.touched),
@@ -109,10 +118,7 @@ class BatchWriter:
                 Group: {row.group for row in rows if row.group is not None},
                 Client: {row.ip for row in rows if row.ip is not None},
             },
-            {
-                Endpoint: {"level": self._level(), "first_seen": first, "last_requested": first},
-                Version: {"first_seen": first},
-            },
+            extra,
         )
 
     def _insert(

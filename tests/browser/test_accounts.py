@@ -88,16 +88,6 @@ def test_a_viewer_sees_everything_and_changes_nothing(
     expect(vera.find("h1")).to_have_text("Log in")
 
 
-def test_a_new_user_that_cannot_be_is_said(site: Site, anna: Visitor) -> None:
-    anna.allow("status of 400")
-    anna.go("/users/new")
-    anna.page.get_by_label("User name").fill("anna")
-    anna.page.get_by_label("Password").fill(PASSWORD)
-    anna.button("Create user").click()
-    expect(anna.find("[role=alert]")).to_contain_text("There is a user 'anna' already.")
-    expect(anna.page.get_by_label("User name")).to_have_value("anna")
-
-
 def test_own_password(site: Site, anna: Visitor, visit: OpenVisitor) -> None:
     other = visit(site).log_in()
     other.go("/overview")

@@ -45,18 +45,6 @@ def test_charts_are_drawn(site: Site, anna: Visitor) -> None:
         expect(anna.find(".data-table table")).to_be_visible()
 
 
-def test_versions_and_range_change_the_chart(site: Site, anna: Visitor) -> None:
-    anna.go("/daily-utilization?range=30d")
-    anna.chart_colors()
-    both = table(anna)
-    anna.go("/daily-utilization?range=30d&version=1.0")
-    anna.chart_colors()
-    one = table(anna)
-    assert one[0] == both[0]
-    assert [row[0] for row in one] == [row[0] for row in both]
-    assert sum(int(row[1]) for row in one[1:]) < sum(int(row[1]) for row in both[1:])
-
-
 def test_files_hold_what_the_tables_show(site: Site, anna: Visitor) -> None:
     for path in chart_paths(site):
         anna.go(f"{path}?range=30d&version=1.1")

@@ -65,6 +65,7 @@ def test_filters(site: Site, anna: Visitor) -> None:
     anna.button("Filter").click()
     wanted = [row for row in items if row.status == 404 and row.group == "eve"]
     see_total(anna, len(wanted))
+    anna.settle()
     assert set(column(anna, "Endpoint")) == {"shop.item"}
     assert set(column(anna, "Status")) == {"404"}
     assert set(column(anna, "Group")) == {"eve"}
@@ -86,14 +87,9 @@ def test_filters(site: Site, anna: Visitor) -> None:
     anna.page.get_by_label("At least ms").fill("1000000")
     anna.button("Filter").click()
     expect(anna.find(".empty strong")).to_have_text("No request matches")
-
-
-def test_a_filter_that_is_not_understood_is_said(site: Site, anna: Visitor) -> None:
-    anna.go("/data/requests")
     anna.page.get_by_label("Status").fill("fast")
     anna.button("Filter").click()
     expect(anna.find("[role=alert]")).to_contain_text("Status is 'fast'. Allowed:")
-    expect(rows(anna)).to_have_count(0)
     expect(anna.page.get_by_label("Status")).to_have_value("fast")
 
 
@@ -105,6 +101,7 @@ def test_sort_and_pages(site: Site, anna: Visitor) -> None:
     assert times == sorted(times, reverse=True), "newest first"
     anna.link("Next").click()
     expect(anna.find(".pager-info")).to_contain_text(f"Page 2 of {-(-total // 10)}")
+    anna.settle()
     assert column(anna, "Time")[0] <= times[-1]
     anna.link("Last").click()
     expect(rows(anna)).to_have_count(total % 10 or 10)
@@ -114,10 +111,12 @@ def test_sort_and_pages(site: Site, anna: Visitor) -> None:
     head = anna.find("th[aria-sort]")
     expect(head).to_have_attribute("aria-sort", "descending")
     expect(head).to_contain_text("Duration")
+    anna.settle()
     shown = [float(text.replace(",", "")) for text in column(anna, "Duration (ms)")]
     assert shown == pytest.approx(durations[:10], abs=0.006)
     head.get_by_role("link").click()
     expect(head).to_have_attribute("aria-sort", "ascending")
+    anna.settle()
     shown = [float(text.replace(",", "")) for text in column(anna, "Duration (ms)")]
     assert shown == pytest.approx(durations[:-11:-1], abs=0.006)
 

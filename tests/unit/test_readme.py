@@ -65,7 +65,7 @@ def test_extras_and_commands_exist() -> None:
     assert extras == {"demo", "dev"}
     assert extras <= set(setup["options.extras_require"])
     assert set(re.findall(r"`flask fmd ([\w-]+)", text)) <= set(fmd.commands)
-    assert set(re.findall(r"manage\.py ([\w-]+)", text)) <= set(manage.commands)
+    assert set(re.findall(r"manage\.py (?:--\w+ \S+ )*(\w[\w-]*)", text)) <= set(manage.commands)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class AccountPage(Page):
             form.current.data or "",
             request.remote_addr,
             time.time_ns() // 1_000_000,
+            own=True,
         )
         if isinstance(checked, Throttled):
             form.current.errors = ["Too many wrong passwords. Try again in a few minutes."]

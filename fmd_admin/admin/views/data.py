@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from flask import request
@@ -14,7 +12,6 @@ from ...read import catalog
 from ...read.scope import Scope
 from ...store import live
 from ...store.models import Client, Endpoint, Group, Request, Version
-from ...store.types import to_millis
 from ..scope_bar import scope_bar
 from .data_filters import ENDPOINT_FILTERS, REQUEST_FILTERS, search_requests
 from .data_list import DataView
@@ -63,12 +60,12 @@ class RequestsData(DataView):
         return search_requests(text)
 
     def look(self, connection: Connection, *, strict: bool) -> Scope:
-        return _to_the_minute(self.scope(connection, strict=strict))
+        return self.scope(connection, strict=strict)
 
     def look_conditions(self, looked: Scope) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = [
-            Request.time >= looked.start_ms,
-            Request.time < looked.end_ms,
+            Request.time >= looked.exact_start_ms,
+            Request.time < looked.exact_end_ms,
         ]
         if looked.version_ids is not None:
             found.append(Request.version_id.in_(looked.version_ids))
@@ -141,23 +138,3 @@ def _joined(statement: Select[Any]) -> Select[Any]:
         .outerjoin(Group, Group.id == Request.group_id)
         .outerjoin(Client, Client.id == Request.client_id)
     )
-
-
-def _to_the_minute(scope: Scope) -> Scope:
-    """Return the scope with a custom range as it was entered: charts need full hours, rows not.
-
-    ``scope`` was read from the same query string, so its times are known to be well formed.
-    """
-    if scope.range_name != "custom":
-        return scope
-    start, end = request.args.get("from"), request.args.get("to")
-    return replace(
-        scope,
-        start_ms=_moment(start, scope) if start else scope.start_ms,
-        end_ms=_moment(end, scope) if end else scope.end_ms,
-    )
-
-
-def _moment(text: str, scope: Scope) -> int:
-    moment = datetime.fromisoformat(text)
-    return to_millis(moment if moment.tzinfo else moment.replace(tzinfo=scope.zone))

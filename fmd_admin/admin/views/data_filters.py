@@ -13,6 +13,7 @@ from ...store.models import Client, Endpoint, Group, Request
 from ...store.types import METHOD_CODES, METHODS
 
 LONGEST = 255
+LEVELS = ("0", "1", "2", "3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,12 @@ def _methods(_connection: Connection) -> Sequence[str]:
 
 
 def _levels(_connection: Connection) -> Sequence[str]:
-    return ("0", "1", "2", "3")
+    return LEVELS
 
 
 def _level(text: str) -> ColumnElement[bool]:
+    if text not in LEVELS:
+        raise ValueError(text)
     condition: ColumnElement[bool] = Endpoint.level == int(text)
     return condition
 

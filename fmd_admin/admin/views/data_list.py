@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ...errors import ScopeError
 from ...store.models import db
 from .. import csv, format
-from ..links import here, onward
+from ..links import here, onward, parse_id
 from .data_filters import Filter, asked_text, conditions, contains, fields
 from .data_rows import COUNTED, Column, Found, Order, export, find_page
 from .pages import Page, is_admin
@@ -166,7 +166,7 @@ class DataView(Page, ModelView):
     @expose("/details")
     def details_view(self) -> str:
         """Show one row."""
-        row_id = request.args.get("id", type=int)
+        row_id = request.args.get("id", type=parse_id)
         row = None if row_id is None else db.session.get(self.model, row_id)
         if row is None:
             abort(404, f"This {self.noun[0]} does not exist (any more).")
@@ -199,7 +199,7 @@ class DataView(Page, ModelView):
         """Ask whether the rows ``ids`` shall go, and delete them once that is confirmed."""
         if not is_admin():
             abort(403)
-        ids = list(dict.fromkeys(request.values.getlist("ids", type=int)))
+        ids = list(dict.fromkeys(request.values.getlist("ids", type=parse_id)))
         back_path = request.values.get("back", "")
         back = onward(back_path, self.get_url(".index_view"))
         if not ids:

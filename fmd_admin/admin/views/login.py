@@ -11,8 +11,9 @@ from flask_admin import expose
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from ...store.accounts import Account, Throttled, authenticate
+from ...store.accounts import Account, Throttled, authenticate, end_sessions
 from ...store.passwords import password_problem
+from ...store.throttle import address_subject
 from ..access import sign_in, sign_out
 from ..forms import LoginForm, submitted
 from ..links import local_path, onward
@@ -54,9 +55,11 @@ class LoginPage(Page):
 
     @expose("/logout", methods=("POST",))
     def logout(self) -> Response:
-        """End the session."""
+        """End the account's sessions: a copied cookie must be worth nothing afterwards."""
+        if current_user.is_authenticated:
+            end_sessions(self.panel.store, current_user.account.id)
         sign_out()
-        flash("You are logged out.", "ok")
+        flash("You are logged out, in your other browsers as well.", "ok")
         return redirect(url_for("login.index"), 303)
 
     def _enter(self, account: Account, password: str, target: str | None) -> Response:
@@ -75,10 +78,14 @@ class LoginPage(Page):
         wait_s = max(1, math.ceil(wait_ms / 1000))
         logger.warning(
             "fmd_admin: too many failed logins, latest from %s; the next try is in %d s",
-            request.remote_addr,
+            # As it is counted: headers of proxies may hold any text.
+            address_subject(request.remote_addr),
             wait_s,
         )
-        message = f"Too many failed logins. Try again in {_spoken(wait_s)}."
+        message = (
+            f"Too many failed logins. Try again in {_spoken(wait_s)}. If many people are held up, "
+            "they share one address: behind a proxy the app needs werkzeug's ProxyFix."
+        )
         response = self._show(form, target, 429, message)
         response.headers["Retry-After"] = str(wait_s)
         return response

@@ -95,17 +95,27 @@ class SettingsPage(Page):
             specs=runtime_specs(),
             sources={name: SOURCES[source] for name, source in loaded.sources.items()},
             here=HERE,
+            shown={
+                spec.name: as_text(getattr(loaded.values, spec.name.lower()))
+                for spec in TABLE.values()
+            },
             fixed=_fixed(loaded),
         )
         return make_response(page, status)
 
 
 def _changes(form: Form, loaded: Loaded) -> dict[str, str]:
-    """Return the settings whose value in the form differs from the one in force, as text."""
+    """Return the settings that were changed in the form, as text.
+
+    What somebody else saved since the form was opened is not undone: only what differs from the
+    value that the form showed counts.
+    """
     changed = {}
     for spec in runtime_specs():
         wanted: Any = spec.parse(form[spec.name].data, "this form")
-        if wanted != getattr(loaded.values, spec.name.lower()):
+        now = getattr(loaded.values, spec.name.lower())
+        was = request.form.get(f"was_{spec.name}", as_text(now))
+        if as_text(wanted) != was and wanted != now:
             changed[spec.name] = as_text(wanted)
     return changed
 

@@ -339,3 +339,22 @@ def test_two_panels_in_one_process_stay_apart(bind: Callable[..., Bound], tmp_pa
 def test_app_without_a_panel_says_what_is_missing() -> None:
     with pytest.raises(BindError, match="build_site"):
         panel_of(Flask("other"))
+
+
+@pytest.mark.parametrize("number", ["9" * 30, str(2**63)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/users/{}",
+        "/endpoint/{}/hourly-utilization",
+        "/endpoint/{}/hourly-utilization/data.json",
+        "/data/requests/details?id={}",
+        "/data/requests/delete?ids={}",
+        "/data/endpoints?level={}",
+        "/data/requests?range=custom&from=x&from=2026-11-01T00:00&page={}",
+    ],
+)
+def test_numbers_that_no_row_can_have(bound: Bound, path: str, number: str) -> None:
+    admin = Browser(bound.app)
+    admin.login()
+    assert admin.get(path.format(number)).status_code in {200, 303, 400, 404}

@@ -13,6 +13,7 @@ from flask import Flask
 
 from fmd_admin.store.accounts import accounts
 from fmd_admin.store.live import save_setting
+from fmd_admin.store.throttle import LIMITS
 
 from ...support import Bound
 from .browser import PASSWORD, PREFIX, Browser
@@ -154,7 +155,8 @@ def test_five_wrong_passwords_slow_the_login_down_in_all_processes(
 
 
 def test_addresses_are_counted_apart_as_the_proxy_names_them(bound: Bound) -> None:
-    for index in range(5):
+    # One client has few tries at one account, and many at different ones: it may be a proxy.
+    for index in range(LIMITS["address"].free_tries):
         attacker = Browser(bound.app, REMOTE_ADDR="203.0.113.7")
         assert attacker.login(f"guess{index}", "wrong horse").status_code == 401
     assert Browser(bound.app, REMOTE_ADDR="203.0.113.7").login().status_code == 429
@@ -305,3 +307,20 @@ def test_csrf_on_https_names_the_proxy_as_a_cause(bound: Bound) -> None:
     assert answer.status_code == 400
     assert "referrer header is missing" in answer.text
     assert "ProxyFix" in answer.text
+
+
+@pytest.mark.parametrize("cookie", ["1|x", "a|b", "1|" + "0" * 128, "|"])
+def test_remember_cookies_lead_nowhere(bound: Bound, cookie: str) -> None:
+    client = bound.app.test_client()
+    client.set_cookie("fmd_remember", cookie, path="/dashboard")
+    assert client.get("/dashboard/login").status_code == 200
+    assert client.get("/dashboard/overview").status_code == 302
+
+
+def test_a_copied_session_ends_with_the_logout(bound: Bound) -> None:
+    anna, copy = Browser(bound.app), Browser(bound.app)
+    anna.login()
+    copy.login()
+    assert copy.get("/overview").status_code == 200
+    anna.post("/logout")
+    assert copy.get("/overview").status_code == 302

@@ -27,6 +27,8 @@ def bar(
         endpoint_id=None,
         zone=ZoneInfo("UTC"),
         now_ms=now_ms,
+        exact_start_ms=now_ms - 48 * HOUR_MS,
+        exact_end_ms=now_ms,
     )
     return scope_bar(scope, VERSIONS, "/dashboard/overview", pairs)
 

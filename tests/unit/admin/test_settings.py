@@ -112,8 +112,8 @@ def test_saved_by_whom(bound: Bound, anna: Browser) -> None:
         ("PAGE_SIZE", "many", "a whole number from 10 to 500"),
         ("MONITOR_LEVEL", "4", "a whole number from 0 to 3"),
         ("IP", "half", "one of full, anonymized, off"),
-        ("BRAND_NAME", "  ", "1 to 40 characters"),
-        ("BRAND_NAME", "x" * 41, "1 to 40 characters"),
+        ("BRAND_NAME", "  ", "1 to 40 printable characters"),
+        ("BRAND_NAME", "x" * 41, "1 to 40 printable characters"),
         ("SESSION_HOURS", "1e9", "a whole number from 1 to 720 hours"),
     ],
 )

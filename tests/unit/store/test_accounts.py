@@ -198,7 +198,7 @@ def test_unknown_names_cost_as_much_as_known_ones() -> None:
 
 
 def test_waits_grow_and_end_at_a_few_minutes() -> None:
-    waits = [throttle.wait_ms(n) for n in range(30)]
+    waits = [throttle.wait_ms(n, throttle.LIMITS["pair"]) for n in range(30)]
     assert waits[:6] == [0, 0, 0, 0, 0, 2_000]
     assert all(b == min(2 * a, 300_000) for a, b in pairwise(waits[5:]))
     assert waits[-1] == 300_000
@@ -244,19 +244,54 @@ def test_throttle_holds_over_two_stores_on_one_file(
 
 
 def test_one_address_cannot_try_many_names(store: Store, anna: Account) -> None:
-    for name in ("ben", "carl", "dora", "emil", "fritz"):
-        assert login(store, GOOD, username=name) is None
-    assert isinstance(login(store, GOOD), Throttled)
+    for number in range(throttle.LIMITS["address"].free_tries):
+        assert login(store, GOOD, username=f"name{number}") is None
+    held = login(store, GOOD)
+    assert isinstance(held, Throttled)
     assert isinstance(login(store, GOOD, address="198.51.100.1"), Account)
+
+
+def test_nobody_locks_somebody_else_out(store: Store, anna: Account) -> None:
+    """Wrong passwords from many addresses do not keep the right one out, up to a high limit."""
+    for number in range(50):
+        assert login(store, "guess again", address=f"198.51.100.{number}") is None
+    assert isinstance(login(store, GOOD), Account)
+
+
+def test_many_addresses_together_are_slowed_down(store: Store, anna: Account) -> None:
+    for number in range(throttle.LIMITS["user"].free_tries):
+        assert login(store, "guess again", address=f"198.51.{number}.1") is None
+    assert isinstance(login(store, "guess again", address="203.0.113.99"), Throttled)
+
+
+def test_ones_own_password_is_counted_for_itself(store: Store, anna: Account) -> None:
+    for _ in range(6):
+        login(store, "guess again")
+    assert isinstance(login(store, GOOD), Throttled)
+    assert isinstance(authenticate(store, "anna", GOOD, "203.0.113.7", NOW, own=True), Account)
+    for _ in range(5):
+        assert authenticate(store, "anna", "guess again", None, NOW, own=True) is None
+    assert isinstance(authenticate(store, "anna", GOOD, None, NOW, own=True), Throttled)
+
+
+def test_waiting_tries_leave_no_rows(store: Store, anna: Account) -> None:
+    for number in range(throttle.LIMITS["address"].free_tries):
+        login(store, GOOD, username=f"name{number}")
+    with store.read() as connection:
+        before = connection.scalar(select(func.count()).select_from(LoginFailure))
+    for number in range(20):
+        assert isinstance(login(store, GOOD, username=f"more{number}"), Throttled)
+    with store.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(LoginFailure)) == before
 
 
 def test_own_logins_do_not_clear_the_address(store: Store, anna: Account) -> None:
     """Who has an account must not reset the count by logging in between guesses."""
     create_user(store, "mallory", GOOD, "viewer")
-    for _ in range(4):
-        assert login(store, "guess again") is None
-        assert isinstance(login(store, GOOD, username="mallory"), Account)
-    assert login(store, "guess again") is None
+    for number in range(throttle.LIMITS["address"].free_tries):
+        assert login(store, "guess again", username=f"name{number}") is None
+        if number % 10 == 0:
+            assert isinstance(login(store, GOOD, username="mallory"), Account)
     assert isinstance(login(store, GOOD, username="mallory"), Throttled)
 
 
@@ -287,11 +322,11 @@ def test_names_of_unknown_users_are_not_kept(store: Store, anna: Account) -> Non
     login(store, "x", username="my secret password")
     with store.read() as connection:
         subjects = connection.scalars(select(LoginFailure.subject)).all()
-    assert len(subjects) == 2
+    assert len(subjects) == 3
     assert not any("secret" in subject for subject in subjects)
     login(store, "x", NOW + throttle.KEEP_MS + 1, username="other", address="198.51.100.1")
     with store.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(LoginFailure)) == 2
+        assert connection.scalar(select(func.count()).select_from(LoginFailure)) == 3
 
 
 @pytest.mark.parametrize(
@@ -301,12 +336,14 @@ def test_names_of_unknown_users_are_not_kept(store: Store, anna: Account) -> Non
         ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
         ("fe80::1%eth0", "address:fe80::/64"),
         ("::ffff:203.0.113.7", "address:203.0.113.7"),
-        (None, None),
-        ("", None),
-        ("unix:", None),
+        ("203.0.113.7:5123", "address:203.0.113.7"),
+        ("[2001:db8:1:2::5]:5123", "address:2001:db8:1:2::/64"),
+        (None, "address:unknown"),
+        ("", "address:unknown"),
+        ("unix:", "address:unknown"),
     ],
 )
-def test_subject_of_an_address(address: str | None, subject: str | None) -> None:
+def test_subject_of_an_address(address: str | None, subject: str) -> None:
     assert throttle.address_subject(address) == subject
 
 

@@ -94,6 +94,18 @@ def test_level_0_stores_no_row(store: Store, writer: BatchWriter) -> None:
     assert int(delta.last_requested.timestamp() * 1000) == NOW_MS
 
 
+def test_first_seen_is_the_first_request_of_each(store: Store, writer: BatchWriter) -> None:
+    times = {"a": NOW_MS - 5_000, "b": NOW_MS - 3_000}
+    rows = [row(name, time_ms=ms + late) for name, ms in times.items() for late in (900, 0)]
+    writer.write(batch(1, rows, touched={"c": NOW_MS - 1_000}))
+    with store.read() as connection:
+        seen = connection.execute(select(Endpoint.name, Endpoint.first_seen)).all()
+        version = connection.scalar(select(Version.first_seen))
+    assert {name: int(t.timestamp() * 1000) for name, t in seen} == {**times, "c": NOW_MS - 1_000}
+    assert version is not None
+    assert int(version.timestamp() * 1000) == NOW_MS - 5_000
+
+
 def test_new_endpoints_get_the_default_level(store: Store) -> None:
     BatchWriter(store, lambda: 3).write(batch(1, [row()]))
     with store.read() as connection:
