@@ -23,7 +23,8 @@ def main() -> int:
         app.add_url_rule("/hello", "hello", lambda: "hello")
         fmd_admin.FMDAdmin(app, settings={"username": "anna", "password": "correct horse"})
         client = app.test_client()
-        assert client.get("/hello").data == b"hello"
+        # Buffered: closed as a server closes it, which is the end of the request.
+        assert client.get("/hello", buffered=True).data == b"hello"
         monitor = of(app)
         monitor.recorder.flush()
         with monitor.store.read() as connection:
