@@ -30,7 +30,9 @@ def test_login_leads_to_the_page_that_was_asked_for(site: Site, visit: OpenVisit
 
     visitor.find("summary[aria-label='Account anna']").click()
     visitor.button("Log out").click()
-    expect(visitor.find("[role=status]")).to_have_text("You are logged out.")
+    expect(visitor.find("[role=status]")).to_have_text(
+        "You are logged out, in your other browsers as well."
+    )
     visitor.go("/overview")
     expect(visitor.page).to_have_url(re.compile("/dashboard/login"))
 
