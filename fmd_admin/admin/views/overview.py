@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as BaseResponse
 
 from ...errors import ScopeError
+from ...read.health import health
 from ...read.overview import Overview, overview
 from ...read.scope import Scope
 from ...records import UNMATCHED
@@ -87,6 +88,7 @@ class OverviewPage(Page):
                 clear_url=_here("overview.index", q=None, blueprint=None, page=None),
                 keep=_pairs(without={"q", "blueprint", "sort", "desc", "page"}),
                 rate=_rate(scope, result.summary.hits),
+                health=health(connection, scope.now_ms),
             )
 
     @expose("/overview/data.json")

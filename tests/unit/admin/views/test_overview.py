@@ -224,3 +224,13 @@ def test_titles_of_the_levels_promise_no_more_than_there_is(bound: Bound, anna: 
     request_hello(bound)
     page = anna.get("/overview").text
     assert "Collects what level 1 does; outliers come with a later version" in page
+
+
+def test_what_could_not_be_stored_is_said(bound: Bound, anna: Browser) -> None:
+    assert "could not be stored" not in anna.get("/overview").text
+    request_hello(bound)
+    with bound.monitor.store.write() as connection:
+        connection.exec_driver_sql("UPDATE fmd_writer SET dropped = 1204, faults = 1")
+    page = anna.get("/overview").text
+    assert "1,204 requests of the last 30 days could not be stored." in page
+    assert "fmd_admin itself failed 1 time;" in page
