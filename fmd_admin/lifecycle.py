@@ -7,8 +7,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Protocol
 from weakref import ref
+
+#: How long the end of a process waits for threads that are finishing a request.
+_LAST_ANSWERS_S = 0.1
 
 
 class Watched(Protocol):
@@ -33,6 +37,8 @@ def watch(target: Watched) -> None:
     def close() -> None:
         found = weak()
         if found is not None:
+            # Clients may have answers whose bodies their threads are only about to close.
+            time.sleep(_LAST_ANSWERS_S)
             found.close()
 
     if hasattr(os, "register_at_fork"):
