@@ -24,18 +24,13 @@ from sqlalchemy import (
 )
 
 from ..store import histogram
-from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
-from ..store.models import Day, Hour, HourStatus, RollupDelta
+from ..store.models import Day, Hour, RollupDelta
 from .scope import Scope
-
-#: Responses with this status and above count as errors.
-FIRST_ERROR = 400
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
 _DAY = type_coerce(Day.day, BigInteger)
 _HOUR = type_coerce(Hour.hour, BigInteger)
-_STATUS_HOUR = type_coerce(HourStatus.hour, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
 
 
@@ -43,11 +38,11 @@ class _Delta(NamedTuple):
     hour: int
     endpoint_id: int
     hits: int
+    errors: int
     sum_ms: float
     min_ms: float
     max_ms: float
     histogram: bytes
-    statuses: str
 
 
 class Spans(NamedTuple):
@@ -75,10 +70,11 @@ def cut(calendar: Calendar, start_ms: int, end_ms: int) -> Spans:
 class Total:
     """What was measured of one endpoint, or of several. Durations in ms."""
 
-    __slots__ = ("_counts", "hits", "max_ms", "min_ms", "parts", "sum_ms")
+    __slots__ = ("_counts", "errors", "hits", "max_ms", "min_ms", "parts", "sum_ms")
 
     def __init__(self) -> None:
         self.hits = 0
+        self.errors = 0
         self.sum_ms = 0.0
         self.min_ms = math.inf
         self.max_ms = 0.0
@@ -112,6 +108,7 @@ def together(totals: Iterable[Total]) -> Total:
     counts: dict[int, int] = {}
     for total in totals:
         result.hits += total.hits
+        result.errors += total.errors
         result.sum_ms += total.sum_ms
         result.min_ms = min(result.min_ms, total.min_ms)
         result.max_ms = max(result.max_ms, total.max_ms)
@@ -134,11 +131,12 @@ class Buckets:
         """Return what was measured in the range, by endpoint id; only endpoints with hits."""
         found: dict[int, Total] = {}
         for rows in self._figures():
-            for endpoint_id, hits, sum_ms, min_ms, max_ms, stored in rows:
+            for endpoint_id, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
                 total = found.get(endpoint_id)
                 if total is None:
                     total = found[endpoint_id] = Total()
                 total.hits += hits
+                total.errors += errors
                 total.sum_ms += sum_ms
                 if min_ms < total.min_ms:
                     total.min_ms = min_ms
@@ -156,6 +154,7 @@ class Buckets:
             (
                 delta.endpoint_id,
                 delta.hits,
+                delta.errors,
                 delta.sum_ms,
                 delta.min_ms,
                 delta.max_ms,
@@ -170,34 +169,13 @@ class Buckets:
         columns = (
             table.endpoint_id,
             table.hits,
+            table.errors,
             table.sum_ms,
             table.min_ms,
             table.max_ms,
             table.histogram,
         )
         return self._all(select(*columns).where(_inside(moment, *span), *self._filters(table)))
-
-    def errors(self) -> dict[int, int]:
-        """Return the number of responses with an error's status in the range, by endpoint id."""
-        rows = self._all(
-            select(HourStatus.endpoint_id, func.sum(HourStatus.hits))
-            .where(
-                _inside(_STATUS_HOUR, self.scope.start_ms, self.scope.end_ms),
-                HourStatus.status >= FIRST_ERROR,
-                *self._filters(HourStatus),
-            )
-            .group_by(HourStatus.endpoint_id)
-        )
-        found = {endpoint_id: int(hits) for endpoint_id, hits in rows}
-        for delta in self._waiting_inside(self.scope.start_ms, self.scope.end_ms):
-            errors = sum(
-                hits
-                for status, hits in parse_statuses([delta.statuses]).items()
-                if status >= FIRST_ERROR
-            )
-            if errors:
-                found[delta.endpoint_id] = found.get(delta.endpoint_id, 0) + errors
-        return found
 
     def hits_by_hour(self) -> list[tuple[int, int]]:
         """Return (beginning of an hour, hits) in the range; an hour may come several times."""

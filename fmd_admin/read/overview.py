@@ -156,7 +156,6 @@ def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
     """Return every endpoint with its figures, in no order."""
     buckets = Buckets(connection, scope)
     totals = buckets.totals()
-    errors = buckets.errors()
     today, week = _recent(buckets)
     sparks = _sparks(buckets)
     steps = len(next(iter(sparks.values()), []))
@@ -165,7 +164,6 @@ def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
     for endpoint_id, name, level, last_requested in _endpoints(connection, scope.endpoint_id):
         total = totals.get(endpoint_id) or Total()
         p50, p95, p99 = total.quantiles(QUANTILES) or (None, None, None)
-        failed = errors.get(endpoint_id, 0)
         row = EndpointRow(
             id=endpoint_id,
             name=name,
@@ -174,8 +172,8 @@ def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
             hits_today=today.get(endpoint_id, 0),
             hits_week=week.get(endpoint_id, 0),
             hits=total.hits,
-            errors=failed,
-            error_share=failed / total.hits if total.hits else 0.0,
+            errors=total.errors,
+            error_share=total.errors / total.hits if total.hits else 0.0,
             p50_ms=p50,
             p95_ms=p95,
             p99_ms=p99,
@@ -258,11 +256,10 @@ def _sorted(rows: list[EndpointRow], sort: str, descending: bool) -> list[Endpoi
 def _summary(entries: list[_Entry]) -> Summary:
     total = together(entry.total for entry in entries)
     p50, p95, p99 = total.quantiles(QUANTILES) or (None, None, None)
-    errors = sum(entry.row.errors for entry in entries)
     return Summary(
         hits=total.hits,
-        errors=errors,
-        error_share=errors / total.hits if total.hits else 0.0,
+        errors=total.errors,
+        error_share=total.errors / total.hits if total.hits else 0.0,
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,

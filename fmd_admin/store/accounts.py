@@ -161,6 +161,8 @@ def authenticate(
     account, hashed = _by_name(store, username)
     right = check_password_hash(hashed, password[: LONGEST_PASSWORD + 1])
     if account is None or not right or not account.active:
+        with store.write() as connection:
+            throttle.forget_old(connection, now_ms)
         return None
     with store.write() as connection:
         throttle.forgive(connection, user_subject, address_subject)

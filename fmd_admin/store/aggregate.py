@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
-from zoneinfo import ZoneInfo
 
 from . import histogram
 from .calendar import Calendar
 
 __all__ = ["Aggregate", "Calendar", "DeltaRow", "parse_statuses", "write_statuses"]
+
+#: Responses with this status and above count as errors.
+FIRST_ERROR = 400
 
 _LOG_LOWEST = math.log(histogram.LOWEST_MS)
 _PER_LOG = 1 / math.log(histogram.RATIO)
@@ -24,6 +26,7 @@ class DeltaRow(TypedDict):
     endpoint_id: int
     version_id: int
     hits: int
+    errors: int
     sum_ms: float
     sum_squares: float
     min_ms: float
@@ -88,6 +91,11 @@ class Aggregate:
         if time_ms > self.last_ms:
             self.last_ms = time_ms
 
+    @property
+    def errors(self) -> int:
+        """How many of the requests were answered with an error's status."""
+        return sum([hits for status, hits in self.statuses.items() if status >= FIRST_ERROR])
+
     def as_delta_row(self, hour_ms: int, endpoint_id: int, version_id: int) -> DeltaRow:
         """Return this as a row of fmd_rollup_delta."""
         return {
@@ -95,6 +103,7 @@ class Aggregate:
             "endpoint_id": endpoint_id,
             "version_id": version_id,
             "hits": self.hits,
+            "errors": self.errors,
             "sum_ms": self.sum_ms,
             "sum_squares": self.sum_squares,
             "min_ms": self.min_ms,
@@ -118,18 +127,3 @@ def parse_statuses(texts: Iterable[str]) -> dict[int, int]:
             status, _, hits = item.partition(":")
             total[int(status)] = total.get(int(status), 0) + int(hits)
     return total
-
-
-def hour_start(time_ms: int, calendar: Calendar) -> int:
-    """Return where the hour of ``time_ms`` begins in the calendar's zone (UTC ms)."""
-    return calendar.hour_start(time_ms)
-
-
-def day_start(time_ms: int, calendar: Calendar) -> int:
-    """Return where the day of ``time_ms`` begins in the calendar's zone (UTC ms)."""
-    return calendar.day_start(time_ms)
-
-
-def calendar_of(zone: ZoneInfo) -> Calendar:
-    """Return a new calendar of ``zone``; keep it, it remembers the last hour and day."""
-    return Calendar(zone)

@@ -124,10 +124,12 @@ class Request(db.Model):  # type: ignore[name-defined,misc]
 class RollupMixin:
     """What is kept of the requests of one endpoint and version in a span of time.
 
-    ``histogram`` holds :mod:`fmd_admin.store.histogram` bytes.
+    ``errors`` are the hits with a status of 400 and above. ``histogram`` holds
+    :mod:`fmd_admin.store.histogram` bytes.
     """
 
     hits: Mapped[int] = mapped_column(BigInteger)
+    errors: Mapped[int] = mapped_column(BigInteger)
     sum_ms: Mapped[float]
     sum_squares: Mapped[float]
     min_ms: Mapped[float]

@@ -22,16 +22,17 @@ _CHUNK = 400
 _MANY_PARTS = 8
 
 #: The columns that fmd_hour, fmd_day and fmd_rollup_delta share.
-FIGURES = ("hits", "sum_ms", "sum_squares", "min_ms", "max_ms", "histogram")
+FIGURES = ("hits", "errors", "sum_ms", "sum_squares", "min_ms", "max_ms", "histogram")
 
 
 class Sums:
     """What is added to one row of fmd_hour or fmd_day."""
 
-    __slots__ = ("hits", "max_ms", "min_ms", "parts", "sum_ms", "sum_squares")
+    __slots__ = ("errors", "hits", "max_ms", "min_ms", "parts", "sum_ms", "sum_squares")
 
     def __init__(self) -> None:
         self.hits = 0
+        self.errors = 0
         self.sum_ms = 0.0
         self.sum_squares = 0.0
         self.min_ms = 0.0
@@ -42,6 +43,7 @@ class Sums:
     def add(
         self,
         hits: int,
+        errors: int,
         sum_ms: float,
         sum_squares: float,
         min_ms: float,
@@ -54,6 +56,7 @@ class Sums:
         self.min_ms = min(self.min_ms, min_ms) if self.hits else min_ms
         self.max_ms = max(self.max_ms, max_ms)
         self.hits += hits
+        self.errors += errors
         self.sum_ms += sum_ms
         self.sum_squares += sum_squares
         if stored:
@@ -64,7 +67,15 @@ class Sums:
         if len(other.parts) > _MANY_PARTS:
             # Once for both, instead of once for each.
             other.parts = [histogram.merge(other.parts)]
-        self.add(other.hits, other.sum_ms, other.sum_squares, other.min_ms, other.max_ms, b"")
+        self.add(
+            other.hits,
+            other.errors,
+            other.sum_ms,
+            other.sum_squares,
+            other.min_ms,
+            other.max_ms,
+            b"",
+        )
         self.parts += other.parts
 
     def figures(self) -> dict[str, Any]:
@@ -73,6 +84,7 @@ class Sums:
             self.parts = [histogram.merge(self.parts)]
         return {
             "hits": self.hits,
+            "errors": self.errors,
             "sum_ms": self.sum_ms,
             "sum_squares": self.sum_squares,
             "min_ms": self.min_ms,

@@ -236,6 +236,7 @@ def _sums(total: Aggregate) -> Sums:
     sums = Sums()
     sums.add(
         total.hits,
+        total.errors,
         total.sum_ms,
         total.sum_squares,
         total.min_ms,

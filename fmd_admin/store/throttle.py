@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from .models import LoginFailure
@@ -60,13 +60,19 @@ def reserve(connection: Connection, subjects: Sequence[str], now_ms: int) -> int
     A try that has to wait is not counted, so that waiting always ends. To be called in a write
     transaction.
     """
-    until = _blocked_until(connection, subjects, now_ms)
-    if until > now_ms:
-        return until
-    connection.execute(delete(LoginFailure).where(LoginFailure.last_at < now_ms - KEEP_MS))
-    # Sorted, so that two processes lock the rows in the same order.
-    for subject in sorted(subjects):
-        _count(connection, subject, now_ms)
+    # One after the other and sorted: two processes never wait for each other's rows in a ring.
+    counts = {
+        subject: _locked_failures(connection, subject, now_ms) for subject in sorted(subjects)
+    }
+    until_ms = max((until for _, until in counts.values()), default=0)
+    if until_ms > now_ms:
+        return until_ms
+    for subject, (failures, _) in counts.items():
+        connection.execute(
+            update(LoginFailure)
+            .where(LoginFailure.subject == subject)
+            .values(failures=failures + 1, last_at=now_ms)
+        )
     return 0
 
 
@@ -76,50 +82,50 @@ def forgive(connection: Connection, user: str, address: str | None) -> None:
     The username starts from zero. The address only loses this one try: whoever has an account
     could clear it again and again while guessing others.
     """
-    connection.execute(delete(LoginFailure).where(LoginFailure.subject == user))
     if address is not None:
         connection.execute(
             update(LoginFailure)
             .where(LoginFailure.subject == address, LoginFailure.failures > 0)
             .values(failures=LoginFailure.failures - 1)
         )
+    connection.execute(delete(LoginFailure).where(LoginFailure.subject == user))
 
 
-def _blocked_until(connection: Connection, subjects: Iterable[str], now_ms: int) -> int:
-    rows = connection.execute(
-        select(LoginFailure.failures, LoginFailure.last_at)
-        .where(LoginFailure.subject.in_(subjects))
-        .order_by(LoginFailure.subject)
-        .with_for_update()
+def forget_old(connection: Connection, now_ms: int) -> None:
+    """Delete some of the rows that do not count any more, more than one login can add."""
+    old = LoginFailure.last_at < now_ms - KEEP_MS
+    subjects = connection.scalars(
+        select(LoginFailure.subject).where(old).order_by(LoginFailure.subject).limit(100)
     ).all()
-    until = 0
-    for failures, last_at in rows:
-        last_ms = to_millis(last_at)
-        if now_ms - last_ms < FORGET_AFTER_MS:
-            # A clock that was set back must not lengthen the wait.
-            until = max(until, min(last_ms, now_ms) + wait_ms(failures))
-    return until
+    if subjects:
+        connection.execute(delete(LoginFailure).where(LoginFailure.subject.in_(subjects), old))
 
 
-def _count(connection: Connection, subject: str, now_ms: int) -> None:
-    again = (
-        update(LoginFailure)
+def _locked_failures(connection: Connection, subject: str, now_ms: int) -> tuple[int, int]:
+    """Return the failures of ``subject`` and until when it is blocked (UTC ms).
+
+    Its row is made if there is none, and locked, so that of many tries at once each sees those
+    before it. SQLite's write transaction is a lock already.
+    """
+    query = (
+        select(LoginFailure.failures, LoginFailure.last_at)
         .where(LoginFailure.subject == subject)
-        .values(
-            failures=case(
-                (LoginFailure.last_at <= now_ms - FORGET_AFTER_MS, 1),
-                else_=LoginFailure.failures + 1,
-            ),
-            last_at=now_ms,
-        )
+        .with_for_update()
     )
-    if connection.execute(again).rowcount:
-        return
-    try:
-        with connection.begin_nested():
-            connection.execute(
-                insert(LoginFailure).values(subject=subject, failures=1, last_at=now_ms)
-            )
-    except IntegrityError:
-        # Another process inserted the row in between.
-        connection.execute(again)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        try:
+            with connection.begin_nested():
+                connection.execute(
+                    insert(LoginFailure).values(subject=subject, failures=0, last_at=now_ms)
+                )
+        except IntegrityError:
+            # Another process made it in between.
+            row = connection.execute(query).one_or_none()
+    if row is None:
+        return 0, 0
+    # A clock that was set back must not lengthen the wait.
+    last_ms = min(to_millis(row.last_at), now_ms)
+    if now_ms - last_ms >= FORGET_AFTER_MS:
+        return 0, 0
+    return row.failures, last_ms + wait_ms(row.failures)

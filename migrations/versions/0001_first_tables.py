@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("fmd_config_pkey")),
     )
+    # Made once here: two processes that make it at the same time would fight over it.
+    op.execute("INSERT INTO fmd_config (id, version) VALUES (1, 1)")
     op.create_table(
         "fmd_endpoint",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -105,6 +107,7 @@ def upgrade() -> None:
         sa.Column("endpoint_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
         sa.Column("sum_ms", sa.Double(), nullable=False),
         sa.Column("sum_squares", sa.Double(), nullable=False),
         sa.Column("min_ms", sa.Double(), nullable=False),
@@ -125,6 +128,7 @@ def upgrade() -> None:
         sa.Column("endpoint_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
         sa.Column("sum_ms", sa.Double(), nullable=False),
         sa.Column("sum_squares", sa.Double(), nullable=False),
         sa.Column("min_ms", sa.Double(), nullable=False),
@@ -175,6 +179,7 @@ def upgrade() -> None:
         sa.Column("last_requested", sa.BigInteger(), nullable=False),
         sa.Column("statuses", sa.String(length=4000), nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
         sa.Column("sum_ms", sa.Double(), nullable=False),
         sa.Column("sum_squares", sa.Double(), nullable=False),
         sa.Column("min_ms", sa.Double(), nullable=False),

@@ -70,7 +70,6 @@ def test_totals_are_those_of_the_rows(world_in: MakeWorld, zone: str, now: datet
         with world.store.read() as connection:
             names = endpoint_names(connection)
             totals = Buckets(connection, scope).totals()
-            errors = Buckets(connection, scope).errors()
         expected = count_by(world.inside(scope), lambda row: row.endpoint)
         assert {names[key] for key in totals} == set(expected)
         for key, total in totals.items():
@@ -82,7 +81,7 @@ def test_totals_are_those_of_the_rows(world_in: MakeWorld, zone: str, now: datet
             assert total.quantiles((0.5, 0.95)) == pytest.approx(
                 [quantile(durations, 0.5), quantile(durations, 0.95)], rel=0.01
             )
-            assert errors.get(key, 0) == sum(row.status >= 400 for row in rows)
+            assert total.errors == sum(row.status >= 400 for row in rows)
 
 
 def test_merging_changes_nothing_that_is_read(world: World) -> None:
@@ -94,11 +93,10 @@ def test_merging_changes_nothing_that_is_read(world: World) -> None:
                 buckets = Buckets(connection, scope)
                 found.append(
                     {
-                        key: (total.hits, pytest.approx(total.sum_ms), total.counts)
+                        key: (total.hits, total.errors, pytest.approx(total.sum_ms), total.counts)
                         for key, total in buckets.totals().items()
                     }
                 )
-                found.append(buckets.errors())
                 found.append(_summed((row[:-1], row[-1]) for row in buckets.hits_by_hour()))
                 span = (scope.start_ms, scope.end_ms)
                 found.append(
@@ -132,9 +130,8 @@ def test_one_endpoint_only(world: World) -> None:
         buckets = Buckets(connection, scope)
         totals = buckets.totals()
         hits = sum(hits for _, hits in buckets.hits_by_hour())
-        errors = buckets.errors()
     rows = [row for row in world.inside(scope) if row.endpoint == "shop.item"]
-    assert list(totals) == list(errors) == [ids["shop.item"]]
+    assert list(totals) == [ids["shop.item"]]
     assert totals[ids["shop.item"]].hits == hits == len(rows)
 
 

@@ -17,7 +17,11 @@ def touch(store: Store, endpoint: str, time_ms: int) -> None:
 
 def test_versions_in_the_order_first_seen(world: World) -> None:
     with world.store.write() as connection:
-        connection.execute(text("UPDATE fmd_version SET first_seen = 1 WHERE name = '2.0'"))
+        for time_ms, name in enumerate(("2.0", "1.0", "1.1"), 1):
+            connection.execute(
+                text("UPDATE fmd_version SET first_seen = :time WHERE name = :name"),
+                {"time": time_ms, "name": name},
+            )
     with world.store.read() as connection:
         found = catalog.versions(connection)
     assert [version.name for version in found] == ["2.0", "1.0", "1.1"]

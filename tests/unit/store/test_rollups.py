@@ -123,18 +123,20 @@ def local_day(time_ms: int, zone: ZoneInfo) -> tuple[object, ...]:
 
 def naive(store: Store, cell: Callable[[int, ZoneInfo], tuple[object, ...]]) -> dict[Any, Any]:
     """The rollups as anybody would compute them from the raw rows."""
-    found: dict[Any, list[float]] = {}
-    for time_ms, endpoint_id, version_id, duration_ms, _ in raw_rows(store):
+    found: dict[Any, list[tuple[float, int]]] = {}
+    for time_ms, endpoint_id, version_id, duration_ms, status in raw_rows(store):
         key = (cell(time_ms, store.timezone), endpoint_id, version_id)
-        found.setdefault(key, []).append(duration_ms)
+        found.setdefault(key, []).append((duration_ms, status))
     result = {}
-    for key, durations in found.items():
+    for key, rows in found.items():
+        durations = [row[0] for row in rows]
         counts: dict[int, int] = {}
         for duration_ms in durations:
             number = histogram.bucket(duration_ms)
             counts[number] = counts.get(number, 0) + 1
         result[key] = (
             len(durations),
+            sum(row[1] >= 400 for row in rows),
             pytest.approx(sum(durations)),
             pytest.approx(sum(d * d for d in durations)),
             min(durations),
@@ -154,6 +156,7 @@ def stored(
                 table.endpoint_id,
                 table.version_id,
                 table.hits,
+                table.errors,
                 table.sum_ms,
                 table.sum_squares,
                 table.min_ms,

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, event, func, select, text
 
 from fmd_admin.errors import BatchRefusedError
 from fmd_admin.records import Batch, Row
@@ -125,8 +125,7 @@ def test_two_writers_share_names(store: Store, tmp_path: Path) -> None:
 def test_a_locked_database_is_waited_for_not_refused(store: Store, writer: BatchWriter) -> None:
     writer.write(batch(1, [row()]))
     store.close()
-    with store.engine.connect() as impatient:
-        impatient.exec_driver_sql("PRAGMA busy_timeout = 50")
+    event.listen(store.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout = 50"))
     with store.write() as connection:
         connection.execute(text("UPDATE fmd_config SET version = version"))
         with pytest.raises(Exception, match="locked"):
