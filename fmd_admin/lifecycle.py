@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Protocol
@@ -19,6 +20,15 @@ class Watched(Protocol):
 
     def close(self) -> None:
         """Called at the end of the process, and on SIGTERM where the server does not handle it."""
+
+
+def threads_available() -> bool:
+    """Tell whether a thread of ours would run: uWSGI without enable-threads only lets it start."""
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return True
+    options = getattr(uwsgi, "opt", {})
+    return bool(options.get("enable-threads") or options.get("threads"))
 
 
 def watch(target: Watched) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 #: Name of the one bucket for requests that no rule matched (404 without a rule, 405).
 UNMATCHED = "(unmatched)"
@@ -24,6 +24,17 @@ class RequestRecord(NamedTuple):
     status: str
     group: str | None
     ip: str | None
+    detail: Detail | None = None
+
+
+class Detail(Protocol):
+    """What levels 2 and 3 saw of a request, as it travels to the flusher."""
+
+    #: How much memory it holds, in nodes of an execution tree (about 0.3 KiB each).
+    weight: int
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        """Put what was seen of the request that became ``row`` into ``batch``."""
 
 
 @dataclass(slots=True)
