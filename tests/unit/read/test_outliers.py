@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -51,12 +50,12 @@ def test_counts_have_those_that_were_left_out(store: Store) -> None:
         outliers=[made.outlier(), made.outlier(), made.outlier(endpoint="zzz")],
         left_out={"shop.search": 5, "zzz": 2},
     )
-    now = replace(scope(store, None), start_ms=now_ms - 60_000, end_ms=now_ms + 60_000)
+    now = scope(store, None, now_ms)
     with store.read() as connection:
         found = counts(connection, now)
         assert (found.stored, found.left_out, found.total) == ({1: 2, 2: 1}, 7, 10)
         assert outliers(connection, now, Asked()).left_out == 7
-        assert outliers(connection, replace(now, endpoint_id=2), Asked()).left_out == 2
+        assert outliers(connection, scope(store, 2, now_ms), Asked()).left_out == 2
         long_ago = counts(connection, scope(store, None))
     assert (long_ago.stored, long_ago.total) == ({}, 0)
 

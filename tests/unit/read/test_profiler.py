@@ -14,14 +14,16 @@ from ...profiles import FIND, VIEW, node, store_batch
 NOW_MS = 1_764_000_000_000
 
 
-def scope(store: Store, endpoint_id: int | None = 1, **args: list[str]) -> Scope:
+def scope(
+    store: Store, endpoint_id: int | None = 1, now_ms: int = NOW_MS, **args: list[str]
+) -> Scope:
     with store.read() as connection:
         return parse_scope(
             connection,
             args,
             zone=store.timezone,
             default_range="7d",
-            now_ms=NOW_MS,
+            now_ms=now_ms,
             endpoint_id=endpoint_id,
         )
 
