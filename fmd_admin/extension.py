@@ -26,10 +26,14 @@ from .admin.site import build_site, new_panel_app
 from .collect.address import anonymized
 from .collect.collector import Collector
 from .collect.innermost import wrap_innermost
+from .collect.redaction import words_of
+from .collect.tracing import Rules
 from .collect.version import host_version
+from .collect.watching import Watch
 from .errors import BindError
 from .faults import Faults
 from .jobs.scheduler import Jobs
+from .read.means import means
 from .recorder.batching import storable
 from .recorder.recorder import Recorder
 from .records import Batch
@@ -129,7 +133,11 @@ class Monitor:
         self._prepare_lock = threading.Lock()
         self._applied: object = None
         self._kept_secret: bytes | None = None
-        self._writer = BatchWriter(self.store, lambda: self.config.values.monitor_level)
+        self._writer = BatchWriter(
+            self.store,
+            lambda: self.config.values.monitor_level,
+            lambda frame: self.watch.frames.source(frame),
+        )
         self.jobs = Jobs(self.store, secrets.token_hex(16), report=self.faults.report)
         self.recorder = Recorder(
             self._write,
@@ -139,6 +147,14 @@ class Monitor:
             faults=self.faults,
             tick=self._tick,
             clean_ip=self._clean_ip,
+        )
+        self.watch = Watch(
+            append=self.recorder.append,
+            append_heavy=self.recorder.append_heavy,
+            leave_out=self.recorder.leave_out,
+            faults=self.faults,
+            call=Collector.__call__.__code__,
+            import_name=app.import_name,
         )
         self.panel = Panel(
             store=self.store,
@@ -202,6 +218,7 @@ class Monitor:
         if not self._ready:
             self._prepare()
         self._writer.write(batch)
+        self.watch.learn(batch.rows)
 
     def _tick(self) -> None:
         """About once a second in the flusher: what changed in the store, and the jobs' lease."""
@@ -218,9 +235,32 @@ class Monitor:
             return
         values = self.config.values
         self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
+        self._watch_requests()
         self._applied = state
         for refusal in self.config.refused:
             logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
+
+    def _watch_requests(self) -> None:
+        """Take over what counts for levels 2 and 3."""
+        values = self.config.values
+        watch = self.watch
+        watch.apply(
+            Rules(
+                levels=self.config.levels,
+                default=values.monitor_level,
+                period_ms=values.sampling_period_ms,
+                words=words_of(values.redact),
+                ip=values.ip,
+                with_json=values.outlier_json_body,
+            ),
+            constant=values.outlier_detection_constant,
+            min_ms=values.outlier_min_ms,
+            outliers_per_minute=values.outliers_per_minute,
+        )
+        self.collector.watch = watch if watch.is_on else None
+        if watch.is_on and self._ready:
+            with self.store.read() as connection:
+                watch.seed(means(connection))
 
     def _clean_ip(self, address: str) -> str | None:
         how = self.config.values.ip
@@ -242,16 +282,21 @@ class Monitor:
         return self._kept_secret
 
     def counters(self) -> Mapping[str, int]:
-        """Return this process's counts: stored, waiting and dropped requests, our faults."""
+        """Return this process's counts: stored, waiting and dropped requests, our faults.
+
+        ``details_dropped`` are profiles and outliers for which there was no room.
+        """
         return {
             "stored": self.recorder.stored,
             "waiting": self.recorder.depth,
             "dropped": self.recorder.dropped,
+            "details_dropped": self.recorder.details_dropped,
             "faults": self.faults.total(),
         }
 
     def close(self) -> None:
         """Write what is left and end the threads. Called at the end of the process."""
+        self.watch.close()
         self.recorder.close()
         self.jobs.stop()
         self.store.close()
@@ -263,6 +308,7 @@ class Monitor:
         self._writer.after_fork()
         self.faults.after_fork()
         self.recorder.after_fork()
+        self.watch.after_fork()
         self.jobs.after_fork()
         self.config.forget()
 

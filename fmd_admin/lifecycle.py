@@ -25,6 +25,15 @@ class Watched(Protocol):
         """Called at the end of the process."""
 
 
+def threads_available() -> bool:
+    """Tell whether a thread of ours would run: uWSGI without enable-threads only lets it start."""
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return True
+    options = getattr(uwsgi, "opt", {})
+    return bool(options.get("enable-threads") or options.get("threads"))
+
+
 def watch(target: Watched) -> None:
     """Call ``target`` as long as something else keeps it alive."""
     weak = ref(target)

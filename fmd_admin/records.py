@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 #: Longest stored name of an endpoint, version, group or client; longer ones are cut.
 MAX_NAME = 255
@@ -26,6 +26,17 @@ class RequestRecord(NamedTuple):
     status: str
     group: str | None
     ip: str | None
+    detail: Detail | None = None
+
+
+class Detail(Protocol):
+    """What levels 2 and 3 saw of a request, as it travels to the flusher."""
+
+    #: How much memory it holds, in nodes of an execution tree (about 0.3 KiB each).
+    weight: int
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        """Put what was seen of the request that became ``row`` into ``batch``."""
 
 
 @dataclass(slots=True)
@@ -41,13 +52,77 @@ class Row:
     ip: str | None
 
 
+class Frame(NamedTuple):
+    """One line of code on a stack.
+
+    ``file`` is a path below the host's root or below site-packages, where it is in one of them;
+    ``own`` tells the host's code from libraries.
+    """
+
+    file: str
+    line: int
+    function: str
+    own: bool
+
+
+@dataclass(slots=True)
+class ProfileNode:
+    """A line of an execution tree. ``total_ms`` counts its children; ``hits`` are samples."""
+
+    frame: Frame
+    total_ms: float = 0.0
+    hits: int = 0
+    children: list[ProfileNode] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Profile(Row):
+    """The execution tree of one request.
+
+    ``period_ms`` is the time between two samples that was asked for. The totals of ``roots`` add
+    up to the duration at most; what is missing was spent outside of the host's code. A request
+    shorter than the period may have no sample, and then no roots.
+    """
+
+    samples: int
+    period_ms: float
+    roots: list[ProfileNode] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outlier(Row):
+    """A request that took longer than ``limit_ms``, and what was going on then.
+
+    ``stack`` was taken ``stack_at_ms`` after the request's start, outermost frame first; it is
+    empty where it could not be taken, and ``note`` says why. Machine and process figures are of
+    that moment too: ``cpu_percent`` one number a core, ``process_cpu_percent`` 100 for one core
+    in full use. What came with the request is redacted. ``json`` is None unless it is stored.
+    """
+
+    limit_ms: float
+    stack: list[Frame] = field(default_factory=list)
+    stack_at_ms: float | None = None
+    note: str = ""
+    cpu_percent: list[float] = field(default_factory=list)
+    process_cpu_percent: float | None = None
+    process_memory_mib: float | None = None
+    memory_percent: float | None = None
+    memory_available_mib: float | None = None
+    url: str = ""
+    values: dict[str, list[str]] = field(default_factory=dict)
+    json: str | None = None
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    environ: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Batch:
     """What one process hands to the store at once, in strict order of ``sequence``.
 
     ``writer`` names the process incarnation (new after a fork). ``touched`` holds the last
-    request of endpoints at level 0 (endpoint → UTC ms). ``version`` is the host app's. ``dropped``
-    and ``faults`` count over the life of the process.
+    request of endpoints at level 0 (endpoint → UTC ms). ``version`` is the host app's. ``left_out``
+    counts outliers over the cap, which are not stored (endpoint → number). ``dropped`` and
+    ``faults`` count over the life of the process.
     """
 
     writer: str
@@ -55,5 +130,8 @@ class Batch:
     version: str
     rows: list[Row] = field(default_factory=list)
     touched: dict[str, int] = field(default_factory=dict)
+    profiles: list[Profile] = field(default_factory=list)
+    outliers: list[Outlier] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
     faults: int = 0

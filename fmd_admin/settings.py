@@ -35,9 +35,8 @@ FMD_DROPPED = {
     "SECURITY_TOKEN": "nothing: sessions are signed with a key of their own",
     "TABLE_PREFIX": "nothing: all tables begin with fmd_",
     "COLORS": "nothing: colours follow the theme",
-    "OUTLIER_DETECTION_CONSTANT": "nothing yet: outliers come with a later version",
-    "SAMPLING_PERIOD": "nothing yet: the profiler comes with a later version",
-    "SAMPLING_RATE": "nothing yet: the profiler comes with a later version",
+    "SAMPLING_PERIOD": "set SAMPLING_PERIOD_MS",
+    "SAMPLING_RATE": "set SAMPLING_PERIOD_MS",
 }
 
 
@@ -154,14 +153,6 @@ def _is_link(link: str) -> bool:
     )
 
 
-def _is_git(path: str) -> bool:
-    return not path or Path(path).exists()
-
-
-def _is_url(url: str) -> bool:
-    return "://" in url
-
-
 @dataclass(frozen=True)
 class Settings:
     """Every setting with its value. Field names are the setting's name in lower case."""
@@ -172,7 +163,7 @@ class Settings:
         "host's instance folder.",
         allowed="an SQLAlchemy URL such as sqlite:////var/lib/app/fmd.db",
         secret=True,
-        check=_is_url,
+        check=lambda v: "://" in v,
     )
     link: str = _setting(
         "dashboard",
@@ -191,7 +182,7 @@ class Settings:
         "Git work tree or .git folder of the host app; its commit becomes the version. "
         "Wins over APP_VERSION.",
         allowed="an existing folder, or empty",
-        check=_is_git,
+        check=lambda v: not v or Path(v).exists(),
     )
     ip: str = _choice(
         "full",
@@ -258,6 +249,37 @@ class Settings:
         "A panel session without activity ends after this time.",
         runtime=True,
         unit="hours",
+    )
+    outlier_detection_constant: float = _number(
+        2.5,
+        1.0,
+        100.0,
+        "A request is an outlier when it takes longer than the mean of its endpoint times this.",
+        runtime=True,
+    )
+    outlier_min_ms: float = _number(
+        0.0, 0.0, 3_600_000.0, "Shorter requests are no outliers.", runtime=True, unit="ms"
+    )
+    outliers_per_minute: int = _number(
+        20,
+        1,
+        1000,
+        "Outliers stored per endpoint and minute in each process; the rest is counted.",
+        runtime=True,
+    )
+    outlier_json_body: bool = _setting(
+        False, "Store the JSON body of outliers too.", runtime=True, allowed="true or false"
+    )
+    sampling_period_ms: float = _number(
+        5.0, 1.0, 1000.0, "Mean time between two samples of the profiler.", runtime=True, unit="ms"
+    )
+    redact: str = _setting(
+        "password,passwd,secret,token,key,session,csrf,auth,credential",
+        "Headers, form fields, query and JSON keys with one of these words in their name are "
+        "stored without their value (commas between the words).",
+        runtime=True,
+        allowed="words of at most 1,000 characters in all",
+        check=lambda v: len(v) <= 1000,
     )
     username: str = _setting(
         "", "Name of the first admin, made on a start without users.", allowed="any text"

@@ -50,6 +50,19 @@ def exact(moment: datetime | None, zone: ZoneInfo) -> str:
     return NONE if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def moment(time: datetime, zone: ZoneInfo) -> str:
+    """Return an aware time to the millisecond: ``2026-11-22 14:03:21.402``."""
+    local = time.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+
+
+def mib(value: float | None) -> str:
+    """Return MiB in the unit that suits: ``84 MiB``, ``3.2 GiB``."""
+    if value is None:
+        return NONE
+    return f"{value / 1024:,.1f} GiB" if value >= 1024 else f"{value:,.0f} MiB"
+
+
 def ago(moment: datetime | None, now_ms: int, suffix: str = "") -> str:
     """Return how long ago an aware time was, in its largest unit: ``now``, ``14 s``, ``3 d``.
 

@@ -24,10 +24,19 @@ from .menu import panel_menu
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
-from .views.data import EndpointsData, RequestsData, VersionsData
+from .views.data import (
+    EndpointsData,
+    OutliersData,
+    ProfilesData,
+    RequestsData,
+    VersionsData,
+)
+from .views.grouped import GroupedPage
 from .views.login import LoginPage
+from .views.outliers import OutliersPage
 from .views.overview import OverviewPage
 from .views.performance import PerformancePage
+from .views.profiler import ProfilerPage
 from .views.settings import SettingsPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
@@ -35,7 +44,7 @@ from .views.utilization import DailyPage, HourlyPage
 logger = logging.getLogger("fmd_admin")
 
 #: The groups of the menu, in their order.
-CATEGORIES = ("Dashboard", "Data", "Administration")
+CATEGORIES = ("Dashboard", "Problems", "Data", "Administration")
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
@@ -141,7 +150,12 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         HourlyPage(),
         DailyPage(),
         PerformancePage(),
+        ProfilerPage(),
+        GroupedPage(),
+        OutliersPage(),
         RequestsData(),
+        OutliersData(),
+        ProfilesData(),
         EndpointsData(),
         VersionsData(),
         UsersPage(),

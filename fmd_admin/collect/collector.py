@@ -19,6 +19,7 @@ from ..faults import Faults
 from ..records import MAX_NAME, UNMATCHED, RequestRecord
 from .exchange import Exchange
 from .grouping import group_source
+from .watching import Watch, WatchedExchange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -55,6 +56,8 @@ class Collector:
         self._keep_ip = True
         self._handlers: dict[str, Handler] = {}
         self._default: Handler = self._measure
+        #: Set as long as any endpoint is at level 2 or 3.
+        self.watch: Watch | None = None
 
     def apply(self, levels: Mapping[str, int], default_level: int, *, keep_ip: bool) -> None:
         """Decide for every endpoint what its level means, so that no request has to."""
@@ -66,7 +69,11 @@ class Collector:
         return _discard if level == 0 else self._measure
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        exchange = Exchange(self._append, self._identify, environ, start_response)
+        watch = self.watch
+        if watch is None:
+            exchange = Exchange(self._append, self._identify, environ, start_response)
+        else:
+            exchange = WatchedExchange(watch, self._identify, environ, start_response)
         try:
             body = self._wsgi_app(environ, exchange.start)
         except BaseException:

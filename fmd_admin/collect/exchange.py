@@ -29,10 +29,10 @@ class Exchange:
 
     __slots__ = (
         "_append",
-        "_body",
         "_identify",
         "_iterator",
         "_start_response",
+        "body",
         "endpoint",
         "environ",
         "group",
@@ -56,7 +56,8 @@ class Exchange:
         self.status = ""
         self.group: str | None = None
         self.ip: str | None = None
-        self._body: Iterable[bytes] | None = None
+        #: The host's body as soon as it has returned one that is still to be sent.
+        self.body: Iterable[bytes] | None = None
         self._iterator: Iterator[bytes] | None = None
         self.start_ns = perf_counter_ns()
 
@@ -89,6 +90,7 @@ class Exchange:
                         self.status,
                         self.group,
                         self.ip,
+                        None,
                     ),
                 )
             )
@@ -104,11 +106,11 @@ class Exchange:
         # Servers send their own file wrapper with sendfile, and only that.
         if kind is wrapper and _watch_close(body, self.end):
             return body
-        self._body = body
+        self.body = body
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(cast("Iterable[bytes]", self._body))
+        return iter(cast("Iterable[bytes]", self.body))
 
     def __next__(self) -> bytes:
         # Not asked for by WSGI, but some middlewares call next() on a body.
@@ -119,7 +121,7 @@ class Exchange:
     def close(self) -> None:
         """Close the host's body, then take the time."""
         try:
-            close = getattr(self._body, "close", None)
+            close = getattr(self.body, "close", None)
             if close is not None:
                 close()
         finally:

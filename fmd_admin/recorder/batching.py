@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from ..records import MAX_NAME, RequestRecord, Row
+from ..records import MAX_NAME, Batch, RequestRecord, Row
 
 #: Where the host's app raised before it sent a status, its server answers with this one.
 SERVER_ERROR = 500
@@ -16,25 +16,35 @@ def clock_offset_ns() -> int:
     return time.time_ns() - time.perf_counter_ns()
 
 
-def to_rows(
-    records: Iterable[RequestRecord], offset_ns: int, clean_ip: Callable[[str], str | None]
-) -> list[Row]:
-    """Return the rows of finished records; ``clean_ip`` anonymises an address or drops it."""
-    rows = []
+def fill(
+    batch: Batch,
+    records: Iterable[RequestRecord],
+    offset_ns: int,
+    clean_ip: Callable[[str], str | None],
+) -> int:
+    """Add finished records to ``batch``; ``clean_ip`` anonymises an address or drops it.
+
+    Returns what their details weigh.
+    """
+    weight = 0
+    rows = batch.rows
     for record in records:
         ip = record.ip
-        rows.append(
-            Row(
-                time_ms=(record.start_ns + offset_ns) // 1_000_000,
-                endpoint=storable(record.endpoint),
-                duration_ms=(record.end_ns - record.start_ns) / 1e6,
-                status=_status_code(record.status),
-                method=record.method,
-                group=None if record.group is None else storable(record.group),
-                ip=None if ip is None else _clean(ip, clean_ip),
-            )
+        row = Row(
+            time_ms=(record.start_ns + offset_ns) // 1_000_000,
+            endpoint=storable(record.endpoint),
+            duration_ms=(record.end_ns - record.start_ns) / 1e6,
+            status=_status_code(record.status),
+            method=record.method,
+            group=None if record.group is None else storable(record.group),
+            ip=None if ip is None else _clean(ip, clean_ip),
         )
-    return rows
+        rows.append(row)
+        detail = record.detail
+        if detail is not None:
+            weight += detail.weight
+            detail.add_to(batch, row)
+    return weight
 
 
 def _status_code(line: str) -> int:

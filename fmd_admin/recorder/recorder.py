@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from threading import Event, Lock, RLock, Thread
 from time import monotonic
 
 from ..errors import BatchRefusedError
 from ..faults import Faults
+from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
-from .batching import clock_offset_ns, storable, to_rows
+from .batching import clock_offset_ns, fill, storable
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
 MAX_BATCH = 5_000
+#: What may wait of execution trees and outliers, in nodes of about 0.3 KiB.
+MAX_WEIGHT = 60_000
 #: Pause between two ticks (levels, settings, lease).
 TICK_S = 1.0
 #: Longest pause between two tries while the store does not answer.
@@ -67,7 +69,11 @@ class Recorder:
         # Re-entrant: inline mode flushes under it.
         self._flush_lock = RLock()
         self._drop_lock = Lock()
+        self._left_out: Counter[str] = Counter()
+        self._weight = 0
+        self._pending_weight = 0
         self.dropped = 0
+        self.details_dropped = 0
         self.stored = 0
         self._inline = False
         self._next_inline = 0.0
@@ -84,6 +90,22 @@ class Recorder:
         if not self._running:
             self.start()
 
+    def append_heavy(self, record: RequestRecord) -> None:
+        """Keep a record with its detail, or without where too much of that waits already."""
+        weight = 0 if record.detail is None else record.detail.weight
+        with self._drop_lock:
+            fits = self._weight + weight <= MAX_WEIGHT and len(self._buffer) < self._limit
+            if fits:
+                self._weight += weight
+            else:
+                self.details_dropped += 1
+        self.append(record if fits else record._replace(detail=None))
+
+    def leave_out(self, endpoint: str) -> None:
+        """Count an outlier that is not stored."""
+        with self._drop_lock:
+            self._left_out[storable(endpoint)] += 1
+
     def start(self) -> None:
         """Start the flusher if it does not run yet."""
         if self._inline:
@@ -93,7 +115,7 @@ class Recorder:
             if self._running or self._closed:
                 return
             try:
-                if not _threads_available():
+                if not threads_available():
                     raise RuntimeError("this server runs without threads")
                 self._thread = Thread(target=self._run, name="fmd_admin-flusher", daemon=True)
                 self._thread.start()
@@ -150,7 +172,9 @@ class Recorder:
             # What comes in meanwhile is for the next time: under load the buffer may never be
             # empty, and levels, settings and jobs wait for us.
             batches = max(1, -(-len(self._buffer) // MAX_BATCH))
-            while self._pending is not None or (batches and (self._buffer or self.touched)):
+            while self._pending is not None or (
+                batches and (self._buffer or self.touched or self._left_out)
+            ):
                 if self._pending is None:
                     batches -= 1
                     self._pending = self._next_batch()
@@ -163,6 +187,9 @@ class Recorder:
                     self.dropped += rows
                     self._faults.report("storing a batch (its requests are dropped)")
                 self._pending = None
+                with self._drop_lock:
+                    self._weight -= self._pending_weight
+                self._pending_weight = 0
 
     def _next_batch(self) -> Batch:
         buffer = self._buffer
@@ -172,23 +199,26 @@ class Recorder:
         while self.touched:
             endpoint, start_ns = self.touched.popitem()
             touched[endpoint] = start_ns
+        with self._drop_lock:
+            left_out, self._left_out = self._left_out, Counter()
         offset_ns = clock_offset_ns()
-        try:
-            rows = to_rows(taken, offset_ns, self._clean_ip)
-        except Exception:  # noqa: BLE001 - counted, and logged once
-            rows = []
-            self.dropped += len(taken)
-            self._faults.report("reading measured requests (they are dropped)")
         self._sequence += 1
-        return Batch(
+        batch = Batch(
             writer=self._writer,
             sequence=self._sequence,
             version=self._version,
-            rows=rows,
             touched={storable(name): (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
+            left_out={storable(name): hits for name, hits in left_out.items()},
             dropped=self.dropped,
             faults=self._faults.total(),
         )
+        try:
+            self._pending_weight = fill(batch, taken, offset_ns, self._clean_ip)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            batch.rows, batch.profiles, batch.outliers = [], [], []
+            self.dropped += len(taken)
+            self._faults.report("reading measured requests (they are dropped)")
+        return batch
 
     def close(self) -> None:
         """Stop the thread and write what is left; what the store refuses is counted as dropped."""
@@ -209,12 +239,3 @@ class Recorder:
     def after_fork(self) -> None:
         """Begin anew in a child: the parent's records, thread and writer are the parent's."""
         self._reset()
-
-
-def _threads_available() -> bool:
-    """uWSGI without enable-threads lets a thread start that then never runs."""
-    uwsgi = sys.modules.get("uwsgi")
-    if uwsgi is None:
-        return True
-    options = getattr(uwsgi, "opt", {})
-    return bool(options.get("enable-threads") or options.get("threads"))

@@ -13,7 +13,7 @@ from .models import Client, Endpoint, Group, Version
 from .store import Store
 
 #: Ids asked for in one statement; SQLite takes 999 parameters on old builds.
-_CHUNK = 500
+CHUNK = 500
 #: A process that sees more names than this starts its cache anew instead of growing for ever.
 _MAX_CACHED = 200_000
 
@@ -87,18 +87,18 @@ class Dimensions:
         self, connection: Connection, table: Table, names: list[str], extra: Extra
     ) -> dict[str, int]:
         found: dict[str, int] = {}
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
             query = select(table.name, table.id).where(table.name.in_(chunk))
             found.update((row.name, row.id) for row in connection.execute(query))
             new = [{"name": name, **extra(table, name)} for name in chunk if name not in found]
             if new:
-                connection.execute(_insert_unless_there(connection, table), new)
+                connection.execute(insert_unless_there(connection, table), new)
                 found.update((row.name, row.id) for row in connection.execute(query))
         return found
 
 
-def _insert_unless_there(connection: Connection, table: Table) -> Insert:
+def insert_unless_there(connection: Connection, table: Any) -> Insert:
     """Return an INSERT that leaves a row alone which another process made meanwhile."""
     name = connection.dialect.name
     if name == "sqlite":

@@ -20,6 +20,9 @@ from .models import (
     Endpoint,
     Hour,
     HourStatus,
+    Outlier,
+    OutlierSkipped,
+    Profile,
     Request,
     RollupDelta,
     SavedSetting,
@@ -27,6 +30,8 @@ from .models import (
 )
 
 CONFIG_ROW = 1
+#: What is stored of an endpoint and version, and goes with them.
+_MEASUREMENTS = (Request, Profile, Outlier, OutlierSkipped, RollupDelta, Hour, HourStatus, Day)
 
 
 def config_version(connection: Connection) -> int:
@@ -108,7 +113,7 @@ def _put(connection: Connection, name: str, value: str, by: str) -> None:
 
 def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
     """Delete endpoints with all their measurements; return how many endpoints there were."""
-    for table in (Request, RollupDelta, Hour, HourStatus, Day):
+    for table in _MEASUREMENTS:
         connection.execute(delete(table).where(table.endpoint_id.in_(ids)))
     gone = connection.execute(delete(Endpoint).where(Endpoint.id.in_(ids))).rowcount
     bump(connection)
@@ -117,7 +122,7 @@ def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
 
 def delete_versions(connection: Connection, ids: Sequence[int]) -> int:
     """Delete versions with all their measurements; return how many versions there were."""
-    for table in (Request, RollupDelta, Hour, HourStatus, Day):
+    for table in _MEASUREMENTS:
         connection.execute(delete(table).where(table.version_id.in_(ids)))
     gone = connection.execute(delete(Version).where(Version.id.in_(ids))).rowcount
     bump(connection)
@@ -127,6 +132,16 @@ def delete_versions(connection: Connection, ids: Sequence[int]) -> int:
 def delete_requests(connection: Connection, ids: Sequence[int]) -> int:
     """Delete raw request rows; the rollups keep counting them, as with pruning."""
     return connection.execute(delete(Request).where(Request.id.in_(ids))).rowcount
+
+
+def delete_profiles(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete profiles; the requests they belong to stay."""
+    return connection.execute(delete(Profile).where(Profile.id.in_(ids))).rowcount
+
+
+def delete_outliers(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete outliers; the requests they belong to stay."""
+    return connection.execute(delete(Outlier).where(Outlier.id.in_(ids))).rowcount
 
 
 class LiveConfig:

@@ -45,6 +45,11 @@ BigKey = BigInteger().with_variant(Integer(), "sqlite")
 Name = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 # Histograms of busy hours: a few hundred bytes, never above 64 KiB.
 Blob = LargeBinary()
+# Trees and details of single requests: some kB, without a limit that MySQL's BLOB would have.
+BigBlob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+# Paths and source lines are exact too.
+Path = String(500).with_variant(mysql.VARCHAR(500, collation="utf8mb4_bin"), "mysql", "mariadb")
+Source = String(1000).with_variant(mysql.VARCHAR(1000, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 class Endpoint(db.Model):  # type: ignore[name-defined,misc]
@@ -261,3 +266,88 @@ class LoginFailure(db.Model):  # type: ignore[name-defined,misc]
     subject: Mapped[str] = mapped_column(Name, primary_key=True)
     failures: Mapped[int] = mapped_column(Integer)
     last_at: Mapped[datetime] = mapped_column(UTCMillis)
+
+
+class CodeLine(db.Model):  # type: ignore[name-defined,misc]
+    """A line of code that was seen on a stack, with its text at that time.
+
+    ``digest`` is the SHA-1 of file, line, function and source as hex: a line whose text changed
+    is another one.
+    """
+
+    __tablename__ = "fmd_code_line"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(40), unique=True)
+    file: Mapped[str] = mapped_column(Path)
+    line: Mapped[int] = mapped_column(Integer)
+    function: Mapped[str] = mapped_column(Name)
+    source: Mapped[str] = mapped_column(Source)
+    own: Mapped[bool]
+
+
+class Profile(db.Model):  # type: ignore[name-defined,misc]
+    """The execution tree of one request (level 3); ``tree`` holds trees.encode() bytes."""
+
+    __tablename__ = "fmd_profile"
+    __table_args__ = (
+        Index("fmd_profile_endpoint", "endpoint_id", "time"),
+        Index("fmd_profile_time", "time"),
+    )
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    time: Mapped[datetime] = mapped_column(UTCMillis)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
+    version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
+    group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
+    duration_ms: Mapped[float]
+    status: Mapped[int] = mapped_column(SmallInteger)
+    method: Mapped[str] = mapped_column(Method)
+    samples: Mapped[int] = mapped_column(Integer)
+    period_ms: Mapped[float]
+    tree: Mapped[bytes] = mapped_column(BigBlob, deferred=True)
+
+    endpoint: Mapped[Endpoint] = relationship()
+    version: Mapped[Version] = relationship()
+    group: Mapped[Group | None] = relationship()
+    client: Mapped[Client | None] = relationship()
+
+
+class Outlier(db.Model):  # type: ignore[name-defined,misc]
+    """A request that took too long (level 2 and above); ``detail`` is what else is known of it.
+
+    ``detail`` holds the bytes that :mod:`fmd_admin.store.outlier_detail` makes.
+    """
+
+    __tablename__ = "fmd_outlier"
+    __table_args__ = (
+        Index("fmd_outlier_endpoint", "endpoint_id", "time"),
+        Index("fmd_outlier_time", "time"),
+    )
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    time: Mapped[datetime] = mapped_column(UTCMillis)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
+    version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
+    group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
+    duration_ms: Mapped[float]
+    status: Mapped[int] = mapped_column(SmallInteger)
+    method: Mapped[str] = mapped_column(Method)
+    limit_ms: Mapped[float]
+    detail: Mapped[bytes] = mapped_column(BigBlob, deferred=True)
+
+    endpoint: Mapped[Endpoint] = relationship()
+    version: Mapped[Version] = relationship()
+    group: Mapped[Group | None] = relationship()
+    client: Mapped[Client | None] = relationship()
+
+
+class OutlierSkipped(db.Model):  # type: ignore[name-defined,misc]
+    """Outliers over the cap of their minute, which are counted only; appended a batch."""
+
+    __tablename__ = "fmd_outlier_skipped"
+    __table_args__ = (Index("fmd_outlier_skipped_endpoint", "endpoint_id", "time"),)
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    time: Mapped[datetime] = mapped_column(UTCMillis)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
+    version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
+    hits: Mapped[int] = mapped_column(Integer)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, StoreError
-from ..records import Batch
+from ..records import Batch, Frame, Row
+from . import profiles
 from .aggregate import Aggregate, Calendar
+from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
 from .schema import check_schema
 from .store import Store
+from .tuples import insert_sql
 from .types import METHOD_CODES
 
-_PLACEHOLDERS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
-_KEYS = ("time", "endpoint_id", "version_id", "group_id", "client_id")
 #: Deletions between reading ids and using them are rare; a second try nearly always does.
 _TRIES = 5
 
@@ -31,12 +32,17 @@ class BatchWriter:
 
     A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
     mark tells whether it is there already, so that a batch may be tried again after any error.
-    ``level`` gives the level of endpoints that are seen for the first time.
+    ``level`` gives the level of endpoints that are seen for the first time, ``source`` the text
+    of a line of code.
     """
 
-    def __init__(self, store: Store, level: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, level: Callable[[], int], source: SourceOf = source_line
+    ) -> None:
         self._store = store
         self._level = level
+        self._source = source
+        self._lines = CodeLines(store, source)
         self._dimensions = Dimensions(store)
         self._calendar = Calendar(store.timezone)
         self._registered: str | None = None
@@ -44,6 +50,7 @@ class BatchWriter:
     def after_fork(self) -> None:
         """Forget what the parent knew: the child is a writer of its own."""
         self._dimensions.forget()
+        self._lines.forget()
         self._registered = None
 
     def write(self, batch: Batch) -> None:
@@ -53,15 +60,18 @@ class BatchWriter:
                 self._register(batch)
             try:
                 ids = self._ids(batch)
+                lines = self._lines.resolve(profiles.frames(batch))
                 with self._store.write() as connection:
                     if self._claim(connection, batch):
                         self._dimensions.check(connection)
                         self._insert(connection, batch, ids)
+                        self._insert_details(connection, batch, ids, lines)
                 return
             except StaleDimensions:
                 continue
             except (DataError, IntegrityError, ProgrammingError, ValueError, TypeError) as error:
                 self._dimensions.forget()
+                self._lines.forget()
                 if isinstance(error, IntegrityError) and left:
                     continue  # A name may have been deleted while its id was used.
                 check_schema(self._store)  # Missing tables are no fault of these rows.
@@ -99,7 +109,7 @@ class BatchWriter:
         return False
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
-        rows = batch.rows
+        rows = [*batch.rows, *batch.profiles, *batch.outliers]
 
         def extra(table: DimensionTable, name: str) -> dict[str, Any]:
             """First seen not now, but by the rows: a batch may be late, or from elsewhere."""
@@ -113,7 +123,7 @@ class BatchWriter:
 
         return self._dimensions.resolve(
             {
-                Endpoint: {row.endpoint for row in rows}.union(batch.touched),
+                Endpoint: {row.endpoint for row in rows}.union(batch.touched, batch.left_out),
                 Version: {batch.version},
                 Group: {row.group for row in rows if row.group is not None},
                 Client: {row.ip for row in rows if row.ip is not None},
@@ -127,30 +137,20 @@ class BatchWriter:
         batch: Batch,
         ids: dict[DimensionTable, dict[str, int]],
     ) -> None:
-        endpoints, groups, clients = ids[Endpoint], ids[Group], ids[Client]
+        endpoints = ids[Endpoint]
         version_id = ids[Version][batch.version]
+        columns = _request_columns(ids, version_id)
         hour_start = self._calendar.hour_start
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
         for row in batch.rows:
-            endpoint_id = endpoints[row.endpoint]
-            key = (endpoint_id, hour_start(row.time_ms))
+            found = columns(row)
+            key = (found[1], hour_start(row.time_ms))
             total = sums.get(key)
             if total is None:
                 total = sums[key] = Aggregate()
             total.add(row.duration_ms, row.status, row.time_ms)
-            values.append(
-                (
-                    row.time_ms,
-                    endpoint_id,
-                    version_id,
-                    None if row.group is None else groups[row.group],
-                    None if row.ip is None else clients[row.ip],
-                    row.duration_ms,
-                    row.status,
-                    METHOD_CODES.get(row.method, 0),
-                )
-            )
+            values.append(found)
         for name, time_ms in batch.touched.items():
             key = (endpoints[name], hour_start(time_ms))
             sums.setdefault(key, Aggregate()).touch(time_ms)
@@ -163,25 +163,48 @@ class BatchWriter:
         if deltas:
             connection.exec_driver_sql(self._delta_sql, deltas)
 
+    def _insert_details(
+        self,
+        connection: Connection,
+        batch: Batch,
+        ids: dict[DimensionTable, dict[str, int]],
+        lines: Mapping[Frame, int],
+    ) -> None:
+        version_id = ids[Version][batch.version]
+        columns = _request_columns(ids, version_id)
+        profiles.insert(connection, batch, columns, lines, self._source)
+        left_out = [(ids[Endpoint][name], hits) for name, hits in batch.left_out.items()]
+        profiles.insert_skipped(connection, left_out, version_id, _now_ms())
+
     @cached_property
     def _request_sql(self) -> str:
-        return self._insert_sql(
-            Request.__table__,
-            (*_KEYS, "duration_ms", "status", "method"),
-        )
+        return insert_sql(self._store.engine.dialect, Request.__table__, profiles.REQUEST)
 
     @cached_property
     def _delta_sql(self) -> str:
         columns = Aggregate().as_delta_row(0, 0, 0).keys()
-        return self._insert_sql(RollupDelta.__table__, list(columns))
+        return insert_sql(self._store.engine.dialect, RollupDelta.__table__, list(columns))
 
-    def _insert_sql(self, table: Table, columns: Sequence[str]) -> str:
-        """An INSERT of plain tuples: a third of what the same rows cost through Core."""
-        placeholder = _PLACEHOLDERS[self._store.engine.dialect.paramstyle]
-        quote = self._store.engine.dialect.identifier_preparer.quote
-        names = ", ".join(quote(name) for name in columns)
-        marks = ", ".join([placeholder] * len(columns))
-        return f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - own names
+
+def _request_columns(
+    ids: Mapping[DimensionTable, Mapping[str, int]], version_id: int
+) -> Callable[[Row], tuple[Any, ...]]:
+    """Return what turns a row into a request's columns, in the order of ``profiles.REQUEST``."""
+    endpoints, groups, clients = ids[Endpoint], ids[Group], ids[Client]
+
+    def columns(row: Row) -> tuple[Any, ...]:
+        return (
+            row.time_ms,
+            endpoints[row.endpoint],
+            version_id,
+            None if row.group is None else groups[row.group],
+            None if row.ip is None else clients[row.ip],
+            row.duration_ms,
+            row.status,
+            METHOD_CODES.get(row.method, 0),
+        )
+
+    return columns
 
 
 def _now_ms() -> int:

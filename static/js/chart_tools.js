@@ -2,6 +2,7 @@
 "use strict";
 
 window.fmdCharts = (() => {
+  const LIBRARY_PATIENCE_MS = 5000;
   const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
   const requests = (hits) => `${number.format(hits)} ${hits === 1 ? "request" : "requests"}`;
 
@@ -98,8 +99,40 @@ window.fmdCharts = (() => {
     };
   }
 
+  // What all charts look like
+
+  function useFont() {
+    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+    Chart.defaults.font.size = 12;
+  }
+
+  function tooltip(color) {
+    return {
+      backgroundColor: color("surface"), titleColor: color("text"), bodyColor: color("text"),
+      footerColor: color("text"), borderColor: color("border-strong"), borderWidth: 1,
+      padding: 10, cornerRadius: 6, boxWidth: 9, boxHeight: 9, footerMarginTop: 8,
+    };
+  }
+
+  /** To be called while the page is being loaded: before the library's scripts have run. */
+  function whenLibraryIsThere(start, fail) {
+    const scripts = [...document.querySelectorAll("script[data-chart-lib]")];
+    const patience = setTimeout(fail, LIBRARY_PATIENCE_MS);
+    let waiting = scripts.length;
+    for (const script of scripts) {
+      script.addEventListener("load", () => {
+        waiting -= 1;
+        if (waiting === 0) {
+          clearTimeout(patience);
+          start();
+        }
+      });
+      script.addEventListener("error", fail);
+    }
+  }
+
   return {
     number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
-    requestsUrl, links, axis,
+    requestsUrl, links, axis, useFont, tooltip, whenLibraryIsThere,
   };
 })();

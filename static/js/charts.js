@@ -3,7 +3,6 @@
 "use strict";
 
 (() => {
-  const LIBRARY_PATIENCE_MS = 5000;
   const drawings = window.fmdDrawings;
   const figures = [...document.querySelectorAll("figure[data-chart]")];
   const charts = new Map();
@@ -19,15 +18,8 @@
       loaded.get(figure), color, box.clientWidth,
     );
     box.style.height = `${height}px`;
-    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-    Chart.defaults.font.size = 12;
-    const tooltip = {
-      backgroundColor: color("surface"), titleColor: color("text"), bodyColor: color("text"),
-      footerColor: color("text"), borderColor: color("border-strong"), borderWidth: 1,
-      padding: 10, cornerRadius: 6, boxWidth: 9, boxHeight: 9, footerMarginTop: 8,
-      ...config.options.plugins.tooltip,
-    };
-    config.options.plugins.tooltip = tooltip;
+    window.fmdCharts.useFont();
+    config.options.plugins.tooltip = { ...window.fmdCharts.tooltip(color), ...config.options.plugins.tooltip };
     Object.assign(config.options, { animation: false, maintainAspectRatio: false, responsive: true });
     charts.set(figure, new Chart(figure.querySelector("canvas"), config));
   }
@@ -53,23 +45,7 @@
     draw(figure);
   }
 
-  function whenLibraryIsThere(start, fail) {
-    const scripts = [...document.querySelectorAll("script[data-chart-lib]")];
-    const patience = setTimeout(fail, LIBRARY_PATIENCE_MS);
-    let waiting = scripts.length;
-    for (const script of scripts) {
-      script.addEventListener("load", () => {
-        waiting -= 1;
-        if (waiting === 0) {
-          clearTimeout(patience);
-          start();
-        }
-      });
-      script.addEventListener("error", fail);
-    }
-  }
-
-  whenLibraryIsThere(
+  window.fmdCharts.whenLibraryIsThere(
     () => figures.forEach(load),
     () => figures.forEach((figure) => giveUp(figure)),
   );

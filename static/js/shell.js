@@ -19,6 +19,10 @@
     }
   });
 
+  // On a phone the tabs scroll: the one that is open must be in sight.
+  const tab = document.querySelector(".tabs > [aria-current]");
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - (tab.parentElement.clientWidth - tab.offsetWidth) / 2;
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
   });

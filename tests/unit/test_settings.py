@@ -106,7 +106,7 @@ def test_a_config_file_of_flask_monitoringdashboard(tmp_path: Path) -> None:
     file = tmp_path / "config.cfg"
     file.write_text(
         "[dashboard]\nAPP_VERSION=1.0\nCUSTOM_LINK='monitor'\nMONITOR_LEVEL=3\n"
-        "OUTLIER_DETECTION_CONSTANT='2.5'\n"
+        "OUTLIER_DETECTION_CONSTANT='3.5'\nSAMPLING_PERIOD='20'\n"
         "[authentication]\nUSERNAME='anna'\nPASSWORD='correct horse'\nSECURITY_TOKEN='x'\n"
         "[database]\nTABLE_PREFIX=''\nDATABASE='sqlite:////tmp/fmd.db'\n"
         "[visualization]\nTIMEZONE='Europe/Amsterdam'\nCOLORS={'main':'[0,97,255]'}\n"
@@ -118,8 +118,9 @@ def test_a_config_file_of_flask_monitoringdashboard(tmp_path: Path) -> None:
     assert values.app_version == "1.0"
     assert values.timezone == "Europe/Amsterdam"
     assert values.password == "correct horse"
+    assert values.outlier_detection_constant == 3.5
     assert {str(w.message).split()[0] for w in caught} == {
-        "OUTLIER_DETECTION_CONSTANT",
+        "SAMPLING_PERIOD",
         "SECURITY_TOKEN",
         "TABLE_PREFIX",
         "COLORS",

@@ -1,4 +1,4 @@
-"""The pages under Data: requests, endpoints and versions as they are stored."""
+"""The pages under Data: what is stored, row by row."""
 
 from __future__ import annotations
 
@@ -11,64 +11,69 @@ from sqlalchemy.orm import contains_eager
 from ...read import catalog
 from ...read.scope import Scope
 from ...store import live
-from ...store.models import Client, Endpoint, Group, Request, Version
+from ...store.models import Client, Endpoint, Group, Outlier, Profile, Request, Version
 from ..scope_bar import scope_bar
-from .data_filters import ENDPOINT_FILTERS, REQUEST_FILTERS, search_requests
+from .data_filters import ENDPOINT_FILTERS, request_filters, search_requests
 from .data_list import DataView
 from .data_rows import Column
 
 
-class RequestsData(DataView):
-    """Every measured request in the page's range."""
-
-    explanation = "Every request that was measured at level 1 and above."
-    noun = ("request", "requests")
-    delete_note = "The totals and charts keep counting them, as after pruning."
-    delete = staticmethod(live.delete_requests)
-    columns = (
-        Column("time", "Time", Request.time, lambda row: row.time, "time"),
+def _request_columns(model: Any) -> tuple[Column, ...]:
+    return (
+        Column("time", "Time", model.time, lambda row: row.time, "time"),
         Column("endpoint", "Endpoint", Endpoint.name, lambda row: row.endpoint.name),
-        Column("method", "Method", Request.method, lambda row: row.method),
-        Column("status", "Status", Request.status, lambda row: row.status, "count"),
+        Column("method", "Method", model.method, lambda row: row.method),
+        Column("status", "Status", model.status, lambda row: row.status, "count"),
         Column(
-            "duration_ms", "Duration (ms)", Request.duration_ms, lambda row: row.duration_ms, "ms"
+            "duration_ms", "Duration (ms)", model.duration_ms, lambda row: row.duration_ms, "ms"
         ),
         Column("version", "Version", Version.name, lambda row: row.version.name),
         Column("group", "Group", Group.name, lambda row: row.group and row.group.name),
         Column("client", "Client", Client.name, lambda row: row.client and row.client.name),
     )
-    filters = REQUEST_FILTERS
-    own_order = (Request.time, Request.id)
-    own_order_key = "time"
-    first_sort = ("time", True)
 
-    def __init__(self) -> None:
-        super().__init__(Request, "Requests", "requests")
+
+class MeasuredData(DataView):
+    """Rows that are requests, in the page's range."""
+
+    first_sort = ("time", True)
+    own_order_key = "time"
 
     def statement(self) -> Select[Any]:
-        return _joined(select(Request)).options(
-            contains_eager(Request.endpoint),
-            contains_eager(Request.version),
-            contains_eager(Request.group),
-            contains_eager(Request.client),
+        model = self.model
+        return self._joined(select(model)).options(
+            contains_eager(model.endpoint),
+            contains_eager(model.version),
+            contains_eager(model.group),
+            contains_eager(model.client),
         )
 
     def export_statement(self) -> Select[Any]:
-        return _joined(super().export_statement().select_from(Request))
+        return self._joined(super().export_statement().select_from(self.model))
+
+    def _joined(self, statement: Select[Any]) -> Select[Any]:
+        model = self.model
+        return (
+            statement.join(Endpoint, Endpoint.id == model.endpoint_id)
+            .join(Version, Version.id == model.version_id)
+            .outerjoin(Group, Group.id == model.group_id)
+            .outerjoin(Client, Client.id == model.client_id)
+        )
 
     def search_condition(self, text: str) -> ColumnElement[bool]:
-        return search_requests(text)
+        return search_requests(self.model, text)
 
     def look(self, connection: Connection, *, strict: bool) -> Scope:
         return self.scope(connection, strict=strict)
 
     def look_conditions(self, looked: Scope) -> list[ColumnElement[bool]]:
+        model = self.model
         found: list[ColumnElement[bool]] = [
-            Request.time >= looked.exact_start_ms,
-            Request.time < looked.exact_end_ms,
+            model.time >= looked.exact_start_ms,
+            model.time < looked.exact_end_ms,
         ]
         if looked.version_ids is not None:
-            found.append(Request.version_id.in_(looked.version_ids))
+            found.append(model.version_id.in_(looked.version_ids))
         return found
 
     def look_values(self, connection: Connection, looked: Scope) -> dict[str, Any]:
@@ -79,8 +84,65 @@ class RequestsData(DataView):
             "bar": scope_bar(looked, catalog.versions(connection), path, args),
         }
 
-    def row_name(self, row: Request) -> str:
+    def row_name(self, row: Any) -> str:
         return f"{row.method} {row.endpoint.name}, status {row.status}, id {row.id}"
+
+
+class RequestsData(MeasuredData):
+    """Every measured request in the page's range."""
+
+    explanation = "Every request that was measured at level 1 and above."
+    noun = ("request", "requests")
+    delete_note = "The totals and charts keep counting them, as after pruning."
+    delete = staticmethod(live.delete_requests)
+    columns = _request_columns(Request)
+    filters = request_filters(Request)
+    own_order = (Request.time, Request.id)
+
+    def __init__(self) -> None:
+        super().__init__(Request, "Requests", "requests")
+
+
+class OutliersData(MeasuredData):
+    """Every outlier in the page's range."""
+
+    explanation = "Requests that took much longer than others of their endpoint (level 2 and 3)."
+    noun = ("outlier", "outliers")
+    delete_note = "Their stack traces and values go, for good. The requests themselves stay."
+    delete = staticmethod(live.delete_outliers)
+    columns = (
+        *_request_columns(Outlier),
+        Column("limit_ms", "Limit (ms)", Outlier.limit_ms, lambda row: row.limit_ms, "ms"),
+    )
+    filters = request_filters(Outlier)
+    own_order = (Outlier.time, Outlier.id)
+
+    def __init__(self) -> None:
+        super().__init__(Outlier, "Outliers", "data_outliers")
+
+    def row_url(self, row: Outlier) -> str:
+        return self.get_url("outliers.detail", endpoint_id=row.endpoint_id, outlier_id=row.id)
+
+
+class ProfilesData(MeasuredData):
+    """Every profile in the page's range."""
+
+    explanation = "Requests whose lines of code were timed (level 3)."
+    noun = ("profile", "profiles")
+    delete_note = "Their execution trees go, for good. The requests themselves stay."
+    delete = staticmethod(live.delete_profiles)
+    columns = (
+        *_request_columns(Profile),
+        Column("samples", "Samples", Profile.samples, lambda row: row.samples, "count"),
+    )
+    filters = request_filters(Profile)
+    own_order = (Profile.time, Profile.id)
+
+    def __init__(self) -> None:
+        super().__init__(Profile, "Profiles", "data_profiles")
+
+    def row_url(self, row: Profile) -> str:
+        return self.get_url("profiler.index", endpoint_id=row.endpoint_id, profile=row.id)
 
 
 class EndpointsData(DataView):
@@ -129,12 +191,3 @@ class VersionsData(DataView):
 
     def __init__(self) -> None:
         super().__init__(Version, "Versions", "versions")
-
-
-def _joined(statement: Select[Any]) -> Select[Any]:
-    return (
-        statement.join(Endpoint, Endpoint.id == Request.endpoint_id)
-        .join(Version, Version.id == Request.version_id)
-        .outerjoin(Group, Group.id == Request.group_id)
-        .outerjoin(Client, Client.id == Request.client_id)
-    )

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ...errors import ScopeError
-from ...store.models import Client, Endpoint, Group, Request
+from ...store.models import Client, Endpoint, Group
 from ...store.types import METHOD_CODES, METHODS
 
 LONGEST = 255
@@ -87,47 +87,53 @@ def contains(column: Any, text: str) -> ColumnElement[bool]:
     return condition
 
 
-def _endpoint(text: str) -> ColumnElement[bool]:
-    return Request.endpoint_id.in_(select(Endpoint.id).where(Endpoint.name == text))
+Condition = Callable[[str], ColumnElement[bool]]
 
 
-def _group(text: str) -> ColumnElement[bool]:
-    return Request.group_id.in_(select(Group.id).where(Group.name == text))
+def _named(column: Any, table: Any) -> Condition:
+    """Return the condition that the row of ``table`` behind ``column`` has this name."""
+    return lambda text: column.in_(select(table.id).where(table.name == text))
 
 
-def _client(text: str) -> ColumnElement[bool]:
-    return Request.client_id.in_(select(Client.id).where(Client.name == text))
-
-
-def _status(text: str) -> ColumnElement[bool]:
+def _status(column: Any) -> Condition:
     """Understand ``404``, ``4xx`` and lists of them, such as ``404, 5xx``."""
-    parts: list[ColumnElement[bool]] = []
-    for part in text.lower().replace(",", " ").split():
-        if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
-            low = int(part[0]) * 100
-            parts.append(Request.status.between(low, low + 99))
-        else:
-            status = int(part)
-            if not 100 <= status <= 999:
-                raise ValueError(part)
-            parts.append(Request.status == status)
-    if not parts:
-        raise ValueError(text)
-    return or_(*parts)
 
+    def condition(text: str) -> ColumnElement[bool]:
+        parts: list[ColumnElement[bool]] = []
+        for part in text.lower().replace(",", " ").split():
+            if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
+                low = int(part[0]) * 100
+                parts.append(column.between(low, low + 99))
+            else:
+                status = int(part)
+                if not 100 <= status <= 999:
+                    raise ValueError(part)
+                parts.append(column == status)
+        if not parts:
+            raise ValueError(text)
+        return or_(*parts)
 
-def _method(text: str) -> ColumnElement[bool]:
-    if text not in METHOD_CODES:
-        raise ValueError(text)
-    condition: ColumnElement[bool] = Request.method == text
     return condition
 
 
-def _slower(text: str) -> ColumnElement[bool]:
-    duration_ms = float(text)
-    if not 0 <= duration_ms < 1e12:
-        raise ValueError(text)
-    condition: ColumnElement[bool] = Request.duration_ms >= duration_ms
+def _method(column: Any) -> Condition:
+    def condition(text: str) -> ColumnElement[bool]:
+        if text not in METHOD_CODES:
+            raise ValueError(text)
+        found: ColumnElement[bool] = column == text
+        return found
+
+    return condition
+
+
+def _slower(column: Any) -> Condition:
+    def condition(text: str) -> ColumnElement[bool]:
+        duration_ms = float(text)
+        if not 0 <= duration_ms < 1e12:
+            raise ValueError(text)
+        found: ColumnElement[bool] = column >= duration_ms
+        return found
+
     return condition
 
 
@@ -150,42 +156,53 @@ def _level(text: str) -> ColumnElement[bool]:
     return condition
 
 
-REQUEST_FILTERS = (
-    Filter("endpoint", "Endpoint", _endpoint, options=_endpoint_names),
-    Filter("group", "Group", _group, placeholder="exact"),
-    Filter("ip", "Client", _client, placeholder="exact"),
-    Filter(
-        "status",
-        "Status",
-        _status,
-        allowed="a status such as 404, a class such as 5xx, or several of them",
-        placeholder="404, 5xx",
-    ),
-    Filter(
-        "method",
-        "Method",
-        _method,
-        allowed=", ".join(METHODS),
-        options=_methods,
-    ),
-    Filter(
-        "min_ms",
-        "At least ms",
-        _slower,
-        allowed="a duration in ms, such as 250",
-        placeholder="250",
-        kind="number",
-    ),
-)
+def request_filters(model: Any) -> tuple[Filter, ...]:
+    """Return the filters of a table of requests: Request, Profile or Outlier."""
+    return (
+        Filter(
+            "endpoint", "Endpoint", _named(model.endpoint_id, Endpoint), options=_endpoint_names
+        ),
+        Filter("group", "Group", _named(model.group_id, Group), placeholder="exact"),
+        Filter("ip", "Client", _named(model.client_id, Client), placeholder="exact"),
+        Filter(
+            "status",
+            "Status",
+            _status(model.status),
+            allowed="a status such as 404, a class such as 5xx, or several of them",
+            placeholder="404, 5xx",
+        ),
+        Filter(
+            "method",
+            "Method",
+            _method(model.method),
+            allowed=", ".join(METHODS),
+            options=_methods,
+        ),
+        Filter(
+            "min_ms",
+            "At least ms",
+            _slower(model.duration_ms),
+            allowed="a duration in ms, such as 250",
+            placeholder="250",
+            kind="number",
+        ),
+    )
+
+
 ENDPOINT_FILTERS = (
     Filter("level", "Level", _level, allowed="a level from 0 to 3", options=_levels),
 )
 
 
-def search_requests(text: str) -> ColumnElement[bool]:
+def search_requests(model: Any, text: str) -> ColumnElement[bool]:
     """Return the condition that the endpoint's, group's or client's name holds ``text``."""
     return or_(
-        Request.endpoint_id.in_(select(Endpoint.id).where(contains(Endpoint.name, text))),
-        Request.group_id.in_(select(Group.id).where(contains(Group.name, text))),
-        Request.client_id.in_(select(Client.id).where(contains(Client.name, text))),
+        *(
+            column.in_(select(table.id).where(contains(table.name, text)))
+            for column, table in (
+                (model.endpoint_id, Endpoint),
+                (model.group_id, Group),
+                (model.client_id, Client),
+            )
+        )
     )

@@ -75,7 +75,7 @@ class DataView(Page, ModelView):
         self.column_labels = {column.key: column.label for column in self.columns}
         # Not Page's: the address is the view's own, and the model comes first.
         ModelView.__init__(
-            self, model, db, name, "Data", endpoint=endpoint, url=f"/data/{endpoint}"
+            self, model, db, name, "Data", endpoint=endpoint, url=f"/data/{name.lower()}"
         )
         self._default_view = "index_view"
         self._urls = [
@@ -119,6 +119,10 @@ class DataView(Page, ModelView):
         """Return what the template needs for what :meth:`look` gave."""
         return {"bar": None}
 
+    def row_url(self, row: Any) -> str:
+        """Return the address of the page that shows a row."""
+        return url_for(f"{self.endpoint}.details_view", id=row.id, back=here())
+
     def row_name(self, row: Any) -> str:
         """Return what a confirmation calls a row."""
         return str(row)
@@ -150,7 +154,10 @@ class DataView(Page, ModelView):
             size=self.panel.config.values.page_size,
             fields=form,
             heads=self._heads(asked),
-            rows=[(row.id, [self._shown(row, c) for c in self.columns]) for row in found.rows],
+            rows=[
+                (row.id, self.row_url(row), [self._shown(row, c) for c in self.columns])
+                for row in found.rows
+            ],
             columns=self.columns,
             links=self._links(found),
             keep=[p for p in request.args.items(multi=True) if p[0] in _KEPT_BY_FILTERS],
@@ -192,7 +199,7 @@ class DataView(Page, ModelView):
             abort(400, str(error))
         statement = self.export_statement().where(*wanted)
         rows = export(self.panel.store, statement, self.own_order)
-        return csv.stream(self.endpoint, [column.label for column in self.columns], rows)
+        return csv.stream(self.name.lower(), [column.label for column in self.columns], rows)
 
     @expose("/delete", methods=("GET", "POST"))
     def delete_rows(self) -> BaseResponse | str:

@@ -88,26 +88,30 @@ def find_page(
 
 
 def export(
-    store: Store, statement: Select[Any], own_order: Sequence[Any]
+    store: Store,
+    statement: Select[Any],
+    own_order: Sequence[Any],
+    chunk: int | None = None,
 ) -> Iterator[Sequence[Any]]:
     """Yield every row of ``statement``, newest first, in constant memory.
 
-    Each chunk is read in a short transaction: one long one would keep the database from
+    Each ``chunk`` is read in a short transaction: one long one would keep the database from
     cleaning up for as long as a slow client takes. Rows that come in meanwhile are newer than
     where the export began, and do not appear.
     """
+    chunk = chunk or EXPORT_CHUNK
     width = len(statement.selected_columns)
-    chunk = statement.add_columns(*own_order)
-    chunk = chunk.order_by(*(column.desc() for column in own_order)).limit(EXPORT_CHUNK)
-    part = chunk
+    newest = statement.add_columns(*own_order)
+    newest = newest.order_by(*(column.desc() for column in own_order)).limit(chunk)
+    part = newest
     while True:
         with store.read() as connection:
             rows = connection.execute(part).all()
         for row in rows:
             yield row[:width]
-        if len(rows) < EXPORT_CHUNK:
+        if len(rows) < chunk:
             return
-        part = chunk.where(_below(own_order, rows[-1][width:]))
+        part = newest.where(_below(own_order, rows[-1][width:]))
 
 
 def _below(own_order: Sequence[Any], last: Sequence[Any]) -> ColumnElement[bool]:

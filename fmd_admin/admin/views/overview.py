@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ...errors import ScopeError
 from ...read.health import health
+from ...read.outliers import counts
 from ...read.overview import Overview, overview
 from ...read.scope import Scope
 from ...records import UNMATCHED
@@ -69,6 +70,7 @@ class OverviewPage(Page):
                 flash(str(error), "error")
                 asked = Asked(asked.search, asked.blueprint, "share", True, 1)
                 result = self._read(connection, scope, asked, size)
+            outliers = counts(connection, scope)
             return self.page(
                 "fmd_admin/overview.html",
                 connection,
@@ -87,6 +89,13 @@ class OverviewPage(Page):
                 csv_url=_here("overview.data_csv", page=None),
                 clear_url=_here("overview.index", q=None, blueprint=None, page=None),
                 keep=_pairs(without={"q", "blueprint", "sort", "desc", "page"}),
+                outliers=outliers,
+                outliers_url=self.get_url("outliers.index"),
+                outlier_links={
+                    row.id: self.get_url("outliers.index", endpoint_id=row.id)
+                    for row in result.rows
+                    if row.id in outliers.stored
+                },
                 rate=_rate(scope, result.summary.hits),
                 health=health(connection, scope.now_ms),
             )

@@ -27,12 +27,12 @@ CATEGORY = "Dashboard"
 #: The line of the menu that an endpoint's pages stand below.
 OVERVIEW = "overview"
 
-#: Level, and what it collects. Outliers and the profiler come with a later version.
+#: Level, and what it collects. Each one collects what those below it do, too.
 LEVELS = (
     (0, "Off: only the time of the last request is kept"),
     (1, "Performance: every request with its duration, status and user"),
-    (2, "Collects what level 1 does; outliers come with a later version"),
-    (3, "Collects what level 1 does; outliers and the profiler come with a later version"),
+    (2, "Outliers: also where requests hang that take much longer than others"),
+    (3, "Profiler: also in which lines of code each request spends its time"),
 )
 
 
@@ -45,7 +45,14 @@ class Tab:
 
 
 #: The pages under an endpoint's name, in their order.
-ENDPOINT_TABS = (Tab("Hourly utilization", "hourly.index"),)
+ENDPOINT_TABS = (
+    Tab("Hourly utilization", "hourly.index"),
+    Tab("Profiler", "profiler.index"),
+    Tab("Grouped profiler", "grouped.index"),
+    Tab("Outliers", "outliers.index"),
+)
+#: No database has an id above.
+MAX_ID = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,14 @@ class Page(BaseView):
             flash(str(error), "error")
             return parse_scope(connection, {}, **options)
 
+    def find_endpoint(self, connection: Connection, endpoint_id: int) -> EndpointInfo:
+        """Return an endpoint whose page is shown; 404 if it does not exist."""
+        found = catalog.endpoint(connection, endpoint_id) if endpoint_id <= MAX_ID else None
+        if found is None:
+            abort(404, "This endpoint does not exist (any more).")
+        show_as(OVERVIEW)
+        return found
+
     def page(
         self, template: str, connection: Connection, scope: Scope, title: str, **values: Any
     ) -> str:
@@ -199,9 +214,7 @@ class ChartPage(Page):
     def _look(self, connection: Connection, endpoint_id: int | None, *, strict: bool) -> Looked:
         endpoint = None
         if endpoint_id is not None:
-            endpoint = catalog.endpoint(connection, endpoint_id)
-            if endpoint is None:
-                abort(404)
+            endpoint = self.find_endpoint(connection, endpoint_id)
         scope = self.scope(connection, endpoint_id, strict=strict)
         return Looked(scope, endpoint, self.read(connection, scope))
 
@@ -209,8 +222,6 @@ class ChartPage(Page):
         """Render the page."""
         with self.panel.store.read() as connection:
             looked = self._look(connection, endpoint_id, strict=False)
-            if looked.endpoint is not None:
-                show_as(OVERVIEW)
             ids = {} if endpoint_id is None else {"endpoint_id": endpoint_id}
             empty = self.is_empty(looked.result)
             chart = Chart(

@@ -220,10 +220,11 @@ def test_level_without_a_token_is_refused(bound: Bound, anna: Browser) -> None:
     assert endpoints(bound)["hello"] == (id, 1)
 
 
-def test_titles_of_the_levels_promise_no_more_than_there_is(bound: Bound, anna: Browser) -> None:
+def test_titles_say_what_the_levels_collect(bound: Bound, anna: Browser) -> None:
     request_hello(bound)
     page = anna.get("/overview").text
-    assert "Collects what level 1 does; outliers come with a later version" in page
+    assert 'value="2" title="Outliers: also where requests hang' in page
+    assert 'value="3" title="Profiler: also in which lines of code' in page
 
 
 def test_what_could_not_be_stored_is_said(bound: Bound, anna: Browser) -> None:

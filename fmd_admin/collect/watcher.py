@@ -1,0 +1,346 @@
+"""The one thread of a process that looks at running requests from outside.
+
+It takes their stacks: at level 3 once a period, at level 2 when they pass their limit. While
+requests come in it stays awake, so that none has to pay for waking it; without any it sleeps.
+"""
+
+from __future__ import annotations
+
+import sys
+from random import random
+from threading import Lock, RLock, Thread, get_ident
+from time import perf_counter_ns, thread_time_ns
+from typing import TYPE_CHECKING
+
+from ..faults import Faults
+from ..lifecycle import threads_available
+from ..records import UNMATCHED
+from .machine import Load, Machine
+from .means import Means
+from .outliers import Cap, Stuck
+from .stacks import Stack, Stacks
+from .switching import SwitchInterval, be_punctual
+from .tracing import Trace
+
+if TYPE_CHECKING:
+    from .watching import WatchedExchange
+
+#: Time without requests after which the thread goes to sleep.
+IDLE_NS = 100_000_000
+#: Pauses of level 2: half of the lowest limit, within these bounds.
+MIN_PAUSE_NS = 5_000_000
+MAX_PAUSE_NS = 25_000_000
+#: The thread rests at least so many times as long as a look took.
+REST = 30
+#: A request that is on no stack for so long was given up without closing its answer.
+FORGET_NS = 60_000_000_000
+#: How often the machine's load is read and the pause fitted to the limits.
+KEEP_UP_NS = 1_000_000_000
+_JOIN_S = 5.0
+
+NO_THREADS = "The server runs without threads, so that no stack can be taken."
+GREENLETS = "The server runs requests as greenlets, so that no stack can be taken."
+
+
+class Watcher:
+    """Watches the requests in ``active`` (exchange → its thread).
+
+    ``asleep`` tells a request that has just entered itself to call :meth:`wake`. The thread is
+    started by the first one, so that none exists before a server forks. ``unavailable`` says why
+    there is no thread, where there cannot be one.
+    """
+
+    def __init__(self, *, stacks: Stacks, means: Means, cap: Cap, faults: Faults) -> None:
+        self._stacks = stacks
+        self._means = means
+        self._cap = cap
+        self._faults = faults
+        self.active: dict[WatchedExchange, int] = {}
+        #: None: nothing is profiled.
+        self.period_s: float | None = None
+        self._interval = SwitchInterval()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.active.clear()
+        self.asleep = True
+        self.unavailable = ""
+        self._thread: Thread | None = None
+        # Re-entrant: a signal handler may close what its own thread is waking.
+        self._lock = RLock()
+        self._tick_lock = Lock()
+        self._closed = False
+        self._retired = False
+        self._machine: Machine | None = None
+        self._load: Load | None = None
+        self._pause_ns = MIN_PAUSE_NS
+        self._last_ns = self._kept_up_ns = self._busy_ns = self._due_ns = self._cost_ns = 0
+        self._next_s = 0.0
+        # Held by the thread; releasing it ends its pause.
+        self._bell = Lock()
+        self._bell.acquire()
+
+    def wake(self) -> None:
+        """Start the thread, or end its sleep. Called by requests while ``asleep``."""
+        with self._lock:
+            if not self.asleep or self._closed:
+                return
+            if self._thread is None and not self._start():
+                return
+            self.asleep = False
+            self._ring()
+
+    def _start(self) -> bool:
+        self.unavailable = _obstacle()
+        if not self.unavailable:
+            try:
+                thread = Thread(target=self._run, name="fmd_admin-watcher", daemon=True)
+                thread.start()
+            except RuntimeError:
+                self._faults.report("starting the watcher (outliers have no stack, no profiles)")
+                self.unavailable = NO_THREADS
+            else:
+                self._thread = thread
+        if self.unavailable:
+            # No request tries again.
+            self.asleep = False
+        return not self.unavailable
+
+    def _ring(self) -> None:
+        if self._bell.locked():
+            self._bell.release()
+
+    def retire(self, retired: bool) -> None:
+        """End the thread once no request is left, or (False) let requests start it again."""
+        with self._lock:
+            self._retired = retired
+            if retired:
+                self._ring()
+
+    def close(self) -> None:
+        """End the thread for good."""
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            self.asleep = False
+            self._ring()
+        if thread is not None and thread.is_alive():
+            thread.join(timeout=_JOIN_S)
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: the parent's requests and its thread are the parent's."""
+        self._interval.restore()
+        self._reset()
+
+    def settle(self) -> None:
+        """Wait until nothing is noted any more about requests that have left ``active``."""
+        with self._tick_lock:
+            pass
+
+    # In the thread
+
+    def _run(self) -> None:
+        try:
+            self._be_punctual()
+            self._begin_anew()
+            while self._pause():
+                with self._tick_lock:
+                    try:
+                        self._tick()
+                    except Exception:  # noqa: BLE001 - counted, and logged once
+                        self._faults.report("watching requests")
+        finally:
+            self._interval.restore()
+
+    def _be_punctual(self) -> None:
+        try:
+            be_punctual()
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("asking the system to wake the watcher on time")
+
+    def _begin_anew(self) -> None:
+        """Take up a rhythm at a random point, as if the thread had never slept."""
+        now_ns = perf_counter_ns()
+        self._busy_ns = now_ns
+        period_s = self.period_s or MIN_PAUSE_NS / 1e9
+        self._next_s = period_s * random()  # noqa: S311 - no secret
+        self._last_ns = now_ns - int((period_s - self._next_s) * 1e9)
+
+    def _pause(self) -> bool:
+        """Wait until the next look; False to end."""
+        now_ns = perf_counter_ns()
+        if self.active:
+            self._busy_ns = now_ns
+        elif self._retired or now_ns - self._busy_ns > IDLE_NS:
+            if not self._sleep():
+                return False
+            self._begin_anew()
+        self._due_ns = perf_counter_ns() + int(self._next_s * 1e9)
+        if self.period_s is not None:
+            self._interval.shorten(alone=len(self.active) <= 1)
+        self._bell.acquire(True, self._next_s)
+        # At once: the requests want to go on, and would have us wait in the middle of our look.
+        self._interval.restore()
+        return not self._closed
+
+    def _sleep(self) -> bool:
+        """Sleep until a request wakes us; False to end."""
+        with self._lock:
+            if self._closed:
+                return False
+            self.asleep = True
+            # A request that entered before it could see that enters itself first.
+            if self.active:
+                self.asleep = False
+                return True
+            if self._retired:
+                self._thread = None
+                return False
+        while self.asleep and not self._retired and not self._closed:
+            self._bell.acquire()
+        return True
+
+    def _tick(self) -> None:
+        start_ns = thread_time_ns()
+        # First of all, while everything stands still: a thread that waits for the interpreter
+        # gets it after a while, however far we are.
+        found = self._stacks_of(self._wanted()) if self.active else []
+        now_ns = perf_counter_ns()
+        weight_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        for exchange, stack in found:
+            self._note(exchange, stack, now_ns, weight_ns)
+        next_ns = self._next_look_ns(now_ns)
+        if self.period_s is not None:
+            # At random: requests in lock-step with a fixed rhythm would always show the same line.
+            sample_ns = int(self.period_s * (0.5 + random()) * 1e9)  # noqa: S311
+            next_ns = min(next_ns, sample_ns)
+        # Many requests at once cost more time: then there are fewer samples, not more work. One
+        # look may be long by chance (Python collects garbage in whichever thread it is).
+        cost_ns, self._cost_ns = self._cost_ns, thread_time_ns() - start_ns
+        self._next_s = max(next_ns, min(cost_ns, self._cost_ns) * REST) / 1e9
+        self._load = None
+        self._keep_up()
+
+    def _wanted(self) -> dict[int, set[WatchedExchange]]:
+        """Return the requests whose stack is needed now, by thread."""
+        now_ns = perf_counter_ns()
+        wanted: dict[int, set[WatchedExchange]] = {}
+        for exchange, thread in self.active.copy().items():
+            trace = exchange.trace
+            if (
+                self.period_s is not None
+                if trace is None
+                else trace.tree is not None or _is_due(trace, now_ns - exchange.start_ns)
+            ):
+                wanted.setdefault(thread, set()).add(exchange)
+        return wanted
+
+    def _stacks_of(
+        self, wanted: dict[int, set[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
+        """Return the stacks of requests; None where one is on no stack."""
+        if not wanted:
+            return []
+        tops = sys._current_frames()
+        # Our own frame would hold the dict that holds it.
+        tops.pop(get_ident(), None)
+        found: list[tuple[WatchedExchange, Stack | None]] = []
+        for thread, exchanges in wanted.items():
+            for exchange, stack in self._stacks.find(thread, exchanges, tops):
+                found.append((exchange, stack))
+        met = {exchange for exchange, _ in found}
+        for exchanges in wanted.values():
+            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
+        return found
+
+    def _next_look_ns(self, now_ns: int) -> int:
+        """Begin notes on new requests; return the time until the next one passes its limit."""
+        next_ns = self._pause_ns
+        for exchange in self.active.copy():
+            trace = exchange.trace or self._begin(exchange, now_ns)
+            if trace is not None and trace.look_at_ns is not None:
+                left_ns = trace.look_at_ns - (now_ns - exchange.start_ns)
+                if 0 < left_ns < next_ns:
+                    next_ns = left_ns
+        return next_ns
+
+    def _begin(self, exchange: WatchedExchange, now_ns: int) -> Trace | None:
+        """Start the notes on a request, as soon as its endpoint is known."""
+        request = exchange.request or exchange.environ.get("werkzeug.request")
+        rule = getattr(request, "url_rule", None)
+        if rule is not None:
+            endpoint = str(rule.endpoint)
+        elif getattr(request, "routing_exception", None) is not None:
+            endpoint = UNMATCHED
+        else:
+            if now_ns - exchange.start_ns > FORGET_NS:
+                self.active.pop(exchange, None)
+            return None
+        level = exchange.rules.level(endpoint)
+        if level < 2:
+            self.active.pop(exchange, None)
+            return None
+        trace = exchange.trace = Trace(endpoint, level, self._means.limits_ns.get(endpoint))
+        return trace
+
+    def _note(
+        self, exchange: WatchedExchange, stack: Stack | None, now_ns: int, weight_ns: int
+    ) -> None:
+        """Write down where a request was; on no stack if its server sends, or it was given up."""
+        trace = exchange.trace or self._begin(exchange, now_ns)
+        if trace is None:
+            return
+        part = [] if stack is None else self._stacks.host_part(stack)
+        # What was due before the request began is not about it, however late we are.
+        if trace.tree is not None and self._due_ns >= exchange.start_ns:
+            trace.tree.add(part, weight_ns)
+        age_ns = now_ns - exchange.start_ns
+        if _is_due(trace, age_ns):
+            # Look again at twice the age: the last look is in the second half of the request.
+            trace.look_at_ns = 2 * age_ns
+            if stack is None:
+                trace.missed = True
+            elif self._cap.is_open(trace.endpoint):
+                trace.stuck = Stuck(now_ns, part, self._load_now())
+        if stack is not None:
+            trace.seen_ns = now_ns
+        elif now_ns - max(trace.seen_ns, exchange.start_ns) > FORGET_NS:
+            self.active.pop(exchange, None)
+
+    def _load_now(self) -> Load:
+        """Return how busy the machine is, read once a look; a system may hide it."""
+        if self._load is None:
+            try:
+                self._load = Load() if self._machine is None else self._machine.load()
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._faults.report("reading the machine's load")
+                self._load = Load()
+        return self._load
+
+    def _keep_up(self) -> None:
+        """What is done once a second only."""
+        if self._last_ns - self._kept_up_ns < KEEP_UP_NS:
+            return
+        self._kept_up_ns = self._last_ns
+        lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
+        self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)
+        if self._machine is None:
+            self._machine = Machine()
+        self._machine.keep_up()
+
+
+def _is_due(trace: Trace, age_ns: int) -> bool:
+    return trace.look_at_ns is not None and age_ns > trace.look_at_ns
+
+
+def _obstacle() -> str:
+    """Return why a thread could not see the requests' stacks; empty if it can."""
+    if not threads_available():
+        return NO_THREADS
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return GREENLETS
+    eventlet = sys.modules.get("eventlet.patcher")
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        return GREENLETS
+    return ""

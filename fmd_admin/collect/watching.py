@@ -1,0 +1,244 @@
+"""What levels 2 and 3 add inside a request: it is entered at its start and left at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from threading import get_ident
+from time import perf_counter_ns
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from ..faults import Faults
+from ..records import Batch, RequestRecord, Row
+from .exchange import Exchange
+from .frames import Frames
+from .means import Means
+from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
+from .sampler import to_profile
+from .stacks import Stacks
+from .tracing import Rules, Trace
+from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+#: What an outlier weighs in a batch, in nodes of a tree.
+_OUTLIER = 100
+#: A request that is longer than so many periods and was never met by a sample was not sampled.
+_SURELY_MET = 10
+_new = tuple.__new__
+
+
+class Watch:
+    """Everything that levels 2 and 3 have for one host app.
+
+    ``append`` takes records, ``append_heavy`` those with a detail that takes memory; both must be
+    fast and must not raise. ``leave_out`` counts an outlier of an endpoint that is not stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        append: Callable[[RequestRecord], None],
+        append_heavy: Callable[[RequestRecord], None],
+        leave_out: Callable[[str], None],
+        faults: Faults,
+        call: CodeType,
+        import_name: str | None = None,
+    ) -> None:
+        self.append = append
+        self.append_heavy = append_heavy
+        self._leave_out = leave_out
+        self._faults = faults
+        self.rules = Rules()
+        self.frames = Frames(import_name)
+        self.means = Means()
+        self._cap = Cap()
+        self.watcher = Watcher(
+            stacks=Stacks(self.frames, call), means=self.means, cap=self._cap, faults=faults
+        )
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether any endpoint is at level 2 or 3."""
+        return self.rules.highest >= 2
+
+    def apply(
+        self, rules: Rules, *, constant: float, min_ms: float, outliers_per_minute: int
+    ) -> None:
+        """Take over levels and settings; requests that run keep the rules they began with."""
+        self.rules = rules
+        self.means.apply(constant, min_ms)
+        self._cap.per_minute = outliers_per_minute
+        self.watcher.period_s = rules.period_ms / 1000 if rules.highest >= 3 else None
+        self.watcher.retire(not self.is_on)
+
+    def learn(self, rows: Iterable[Row]) -> None:
+        """Take finished requests into account for the means."""
+        if self.is_on:
+            self.means.learn(rows)
+
+    def seed(self, means: Mapping[str, tuple[int, float]]) -> None:
+        """Begin with the stored hits and mean in ms per endpoint."""
+        self.means.seed(means)
+
+    def detail(
+        self, exchange: WatchedExchange, endpoint: str, level: int, end_ns: int
+    ) -> Detail | None:
+        """Return what is kept of a request that has ended, besides its record."""
+        trace = exchange.trace
+        limit_ns = self.means.limits_ns.get(endpoint) if trace is None else trace.limit_ns
+        duration_ns = end_ns - exchange.start_ns
+        facts = None
+        if limit_ns is not None and duration_ns > limit_ns:
+            if self._cap.take(endpoint):
+                facts = self._facts(exchange)
+            else:
+                self._leave_out(endpoint)
+        profiled = level >= 3 and not self.watcher.unavailable
+        if trace is None and duration_ns > _SURELY_MET * exchange.rules.period_ms * 1e6:
+            profiled = False
+        if facts is None and not profiled:
+            return None
+        return Detail(exchange, self, profiled=profiled, limit_ns=limit_ns or 0, facts=facts)
+
+    def _facts(self, exchange: WatchedExchange) -> Facts:
+        rules = exchange.rules
+        try:
+            return collect_facts(
+                exchange.environ,
+                exchange.request,
+                words=rules.words,
+                ip=rules.ip,
+                with_json=rules.with_json,
+            )
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("reading what came with an outlier")
+            return Facts()
+
+    def close(self) -> None:
+        """End the thread."""
+        self.watcher.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process; what was learnt stays."""
+        self._cap.after_fork()
+        self.watcher.after_fork()
+
+
+class WatchedExchange(Exchange):
+    """An exchange that the watcher knows of."""
+
+    __slots__ = ("_watch", "request", "rules", "trace")
+
+    def __init__(
+        self,
+        watch: Watch,
+        identify: Callable[[Exchange, bool], None],
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> None:
+        self._watch = watch
+        #: Those in force at the start count until the end.
+        self.rules: Rules = watch.rules
+        #: The watcher's notes; None until it has seen the request.
+        self.trace: Trace | None = None
+        #: The host's request object, once its answer has started.
+        self.request: Any = None
+        super().__init__(watch.append, identify, environ, start_response)
+        watcher = watch.watcher
+        watcher.active[self] = get_ident()
+        if watcher.asleep:
+            watcher.wake()
+
+    def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+        """The start_response that the host calls."""
+        # Flask takes it out of the environment before the body is sent.
+        self.request = self.environ.get("werkzeug.request")
+        return Exchange.start(self, status, headers, exc_info)
+
+    def end(self) -> None:
+        """Take the time of the end and hand over what was seen; later calls do nothing."""
+        end_ns = perf_counter_ns()
+        watch = self._watch
+        watch.watcher.active.pop(self, None)
+        if self.endpoint is None:
+            # The host raised before it answered.
+            self._identify(self, True)
+        endpoint, self.endpoint = self.endpoint, ""
+        if not endpoint:
+            return
+        level = self.rules.level(endpoint)
+        detail = watch.detail(self, endpoint, level, end_ns) if level >= 2 else None
+        record = _new(
+            RequestRecord,
+            (
+                self.start_ns,
+                end_ns,
+                endpoint,
+                self.environ["REQUEST_METHOD"],
+                self.status,
+                self.group,
+                self.ip,
+                detail,
+            ),
+        )
+        if detail is not None and detail.weight:
+            watch.append_heavy(record)
+        else:
+            watch.append(record)
+
+
+class Detail:
+    """What was seen of one request; see :class:`fmd_admin.records.Detail`."""
+
+    __slots__ = (
+        "_facts",
+        "_limit_ns",
+        "_period_ms",
+        "_profiled",
+        "_start_ns",
+        "_trace",
+        "_watch",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        exchange: WatchedExchange,
+        watch: Watch,
+        *,
+        profiled: bool,
+        limit_ns: int,
+        facts: Facts | None,
+    ) -> None:
+        self._watch = watch
+        self._trace = exchange.trace
+        self._start_ns = exchange.start_ns
+        self._period_ms = exchange.rules.period_ms
+        self._profiled = profiled
+        self._limit_ns = limit_ns
+        self._facts = facts
+        tree = None if self._trace is None else self._trace.tree
+        #: Nodes of the tree, and what an outlier counts for.
+        self.weight = (0 if tree is None else tree.nodes) + (0 if facts is None else _OUTLIER)
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        """Make records of it. Runs in the flusher."""
+        watch, trace = self._watch, self._trace
+        if trace is not None:
+            # A look that began before the request ended may still be writing.
+            watch.watcher.settle()
+        if self._profiled:
+            tree = None if trace is None else trace.tree
+            batch.profiles.append(to_profile(tree, row, self._period_ms, watch.frames))
+        if self._facts is not None:
+            note = watch.watcher.unavailable or (
+                NOT_ON_A_THREAD if trace is not None and trace.missed else ENDED_FIRST
+            )
+            stuck = None if trace is None else trace.stuck
+            batch.outliers.append(
+                to_outlier(
+                    row, self._limit_ns, self._start_ns, self._facts, stuck, note, watch.frames
+                )
+            )

@@ -1,0 +1,114 @@
+"""Lists of requests that were measured in more detail: what profiles and outliers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, select
+
+from ..errors import ScopeError
+from ..store.models import Client, Endpoint, Group, Outlier, OutlierSkipped, Profile, Version
+from .scope import Scope
+
+Model = type[Profile] | type[Outlier]
+#: Rows that are counted and paged at most.
+COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a list is sorted, and its page (from 1); ``page_size`` None gives all rows."""
+
+    sort: str = "time"
+    descending: bool = True
+    page: int = 1
+    page_size: int | None = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One measured request. ``time`` is aware, in UTC."""
+
+    id: int
+    time: datetime
+    endpoint_id: int
+    endpoint: str
+    version: str
+    group: str | None
+    client: str | None
+    duration_ms: float
+    status: int
+    method: str
+
+
+def conditions(model: Model | type[OutlierSkipped], scope: Scope) -> list[ColumnElement[bool]]:
+    """Return the conditions of what lies in ``scope``."""
+    found = [model.time >= scope.exact_start_ms, model.time < scope.exact_end_ms]
+    if scope.endpoint_id is not None:
+        found.append(model.endpoint_id == scope.endpoint_id)
+    if scope.version_ids is not None:
+        found.append(model.version_id.in_(scope.version_ids))
+    return found
+
+
+def statement(model: Model, *more: Any) -> Select[Any]:
+    """Return the select of the columns of RequestInfo, and of ``more``."""
+    columns: list[Any] = [
+        model.id,
+        model.time,
+        model.endpoint_id,
+        Endpoint.name,
+        Version.name,
+        Group.name,
+        Client.name,
+        model.duration_ms,
+        model.status,
+        model.method,
+        *more,
+    ]
+    return (
+        select(*columns)
+        .select_from(model)
+        .join(Endpoint, Endpoint.id == model.endpoint_id)
+        .join(Version, Version.id == model.version_id)
+        .outerjoin(Group, Group.id == model.group_id)
+        .outerjoin(Client, Client.id == model.client_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A page of rows as they were selected. ``total`` counts up to ``COUNTED``."""
+
+    rows: list[Any]
+    total: int
+    page: int
+    pages: int
+
+
+def part(
+    connection: Connection,
+    model: Model,
+    scope: Scope,
+    asked: Asked,
+    *more: Any,
+    sorts: dict[str, Any],
+) -> Part:
+    """Read one page; the last one if there are fewer. Raises ScopeError for an unknown sort."""
+    column = sorts.get(asked.sort)
+    if column is None:
+        raise ScopeError(f"Cannot sort by {asked.sort[:40]!r}. Use one of {', '.join(sorts)}.")
+    wanted = conditions(model, scope)
+    counted = select(model.id).where(*wanted).limit(COUNTED).subquery()
+    total = connection.scalar(select(func.count()).select_from(counted)) or 0
+    order = [column, model.time, model.id] if asked.sort != "time" else [column, model.id]
+    query = statement(model, *more).where(*wanted)
+    query = query.order_by(*(item.desc() if asked.descending else item.asc() for item in order))
+    page, pages = 1, 1
+    if asked.page_size is not None:
+        pages = max(1, -(-total // asked.page_size))
+        page = min(max(asked.page, 1), pages)
+        query = query.limit(asked.page_size).offset((page - 1) * asked.page_size)
+    return Part(list(connection.execute(query)), total, page, pages)

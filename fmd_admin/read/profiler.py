@@ -1,0 +1,189 @@
+"""The pages Profiler and Grouped profiler of an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from ..store import trees
+from ..store.models import Profile
+from ..store.trees import MergedRow
+from .callgraph import CallGraph, load_lines
+from .measured import COUNTED, Asked, RequestInfo, conditions, part, statement
+from .scope import Scope
+from .table import Column, Table
+
+#: The grouped profiler merges so many of the most recent ones.
+GROUPED = 100
+COLUMNS = (
+    Column("time", "Time", "time"),
+    Column("duration_ms", "Duration", "ms"),
+    Column("samples", "Samples", "count"),
+    Column("method", "Method"),
+    Column("status", "Status", "count"),
+    Column("version", "Version"),
+    Column("group", "Group"),
+    Column("client", "Client"),
+)
+SORTS: dict[str, Any] = {
+    "time": Profile.time,
+    "duration_ms": Profile.duration_ms,
+    "samples": Profile.samples,
+    "status": Profile.status,
+}
+
+#: Orders rows of the same time.
+KEY: Any = Profile.id
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A profiled request; ``period_ms`` is the pause between two samples that was asked for."""
+
+    request: RequestInfo
+    samples: int
+    period_ms: float
+
+    def values(self) -> tuple[object, ...]:
+        """Return the values of ``COLUMNS``."""
+        request = self.request
+        return (
+            request.time,
+            request.duration_ms,
+            self.samples,
+            request.method,
+            request.status,
+            request.version,
+            request.group,
+            request.client,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileList:
+    """A page of an endpoint's profiled requests."""
+
+    rows: list[ProfileRow]
+    total: int
+    page: int
+    pages: int
+
+    def table(self) -> Table:
+        """Return the rows of this page."""
+        return Table("profiles", COLUMNS, [row.values() for row in self.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledRequest:
+    """One request with its tree."""
+
+    row: ProfileRow
+    graph: CallGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The most recent profiled requests in the range, merged.
+
+    ``total`` is how many there are (counted up to 100,000), ``unsampled`` how many of the merged
+    ones were too short to be met by a sample. ``first`` and ``last`` are when the merged ones
+    were; None without any.
+    """
+
+    graph: CallGraph
+    total: int
+    unsampled: int
+    first: datetime | None
+    last: datetime | None
+
+
+def profiles(connection: Connection, scope: Scope, asked: Asked) -> ProfileList:
+    """Return one page of the profiled requests in ``scope``."""
+    found = part(connection, Profile, scope, asked, Profile.samples, Profile.period_ms, sorts=SORTS)
+    rows = [row_of(row) for row in found.rows]
+    return ProfileList(rows, found.total, found.page, found.pages)
+
+
+def every(scope: Scope) -> Select[Any]:
+    """Return the select of all profiles in ``scope``; :func:`row_of` understands its rows."""
+    query = statement(Profile, Profile.samples, Profile.period_ms)
+    return query.where(*conditions(Profile, scope))
+
+
+def row_of(found: Sequence[Any]) -> ProfileRow:
+    """Return a row of the list."""
+    *request, samples, period_ms = found
+    return ProfileRow(RequestInfo(*request), samples, period_ms)
+
+
+def profile(connection: Connection, endpoint_id: int, profile_id: int) -> ProfiledRequest | None:
+    """Return one request with its tree; None if the endpoint has no such profile."""
+    query = statement(Profile, Profile.samples, Profile.period_ms, Profile.tree).where(
+        Profile.id == profile_id, Profile.endpoint_id == endpoint_id
+    )
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    *request, samples, period_ms, tree = found
+    row = ProfileRow(RequestInfo(*request), samples, period_ms)
+    merged = trees.merge([trees.decode(tree)])
+    graph = CallGraph(
+        name=f"{row.request.method} {row.request.endpoint}",
+        rows=merged,
+        lines=load_lines(connection, merged),
+        requests=1,
+        samples=samples,
+        total_us=round(row.request.duration_ms * 1000),
+    )
+    return ProfiledRequest(row, graph)
+
+
+def grouped(connection: Connection, scope: Scope, name: str) -> Grouped:
+    """Return the ``GROUPED`` most recent profiles in ``scope`` as one tree, heaviest first.
+
+    ``name`` is what the root of the tree is called.
+    """
+    wanted = conditions(Profile, scope)
+    counted = select(Profile.id).where(*wanted).limit(COUNTED).subquery()
+    total = connection.scalar(select(func.count()).select_from(counted)) or 0
+    query = (
+        select(Profile.time, Profile.duration_ms, Profile.samples, Profile.period_ms, Profile.tree)
+        .where(*wanted)
+        .order_by(Profile.time.desc(), Profile.id.desc())
+        .limit(GROUPED)
+    )
+    found = connection.execute(query).all()
+    total_us = round(sum(row.duration_ms for row in found) * 1000)
+    merged = _merge(found, total_us)
+    graph = CallGraph(
+        name=name,
+        rows=merged,
+        lines=load_lines(connection, merged),
+        requests=len(found),
+        samples=sum(row.samples for row in found),
+        total_us=total_us,
+    )
+    return Grouped(
+        graph=graph,
+        total=total,
+        unsampled=sum(1 for row in found if not row.samples),
+        first=found[-1].time if found else None,
+        last=found[0].time if found else None,
+    )
+
+
+def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
+    """Merge the trees; all samples together stand for the time of all requests."""
+    periods_us = [row.period_ms * 1000 for row in found]
+    sampled_us = sum(row.samples * us for row, us in zip(found, periods_us, strict=True))
+    if not sampled_us:
+        return []
+    scale = total_us / sampled_us
+    merged = trees.merge(
+        (trees.decode(row.tree) for row in found), [us * scale for us in periods_us]
+    )
+    return trees.heaviest_first(merged)

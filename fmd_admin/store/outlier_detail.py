@@ -1,0 +1,68 @@
+"""What is known of an outlier besides its request, as one compressed value."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from ..records import Frame, Outlier
+
+
+class SourceFrame(NamedTuple):
+    """A line on a stack with its text; ``own`` tells the host's code from libraries."""
+
+    file: str
+    line: int
+    function: str
+    own: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """The fields of :class:`fmd_admin.records.Outlier` that have no column of their own."""
+
+    stack: list[SourceFrame]
+    stack_at_ms: float | None
+    note: str
+    cpu_percent: list[float]
+    process_cpu_percent: float | None
+    process_memory_mib: float | None
+    memory_percent: float | None
+    memory_available_mib: float | None
+    url: str
+    values: dict[str, list[str]]
+    json: str | None
+    headers: list[tuple[str, str]]
+    environ: dict[str, str]
+
+
+def encode(outlier: Outlier, source: Callable[[Frame], str]) -> bytes:
+    """Return the detail of ``outlier`` as bytes; ``source`` gives the text of a frame's line."""
+    detail = Detail(
+        stack=[SourceFrame(*frame, source(frame)[:1000]) for frame in outlier.stack],
+        stack_at_ms=outlier.stack_at_ms,
+        note=outlier.note,
+        cpu_percent=outlier.cpu_percent,
+        process_cpu_percent=outlier.process_cpu_percent,
+        process_memory_mib=outlier.process_memory_mib,
+        memory_percent=outlier.memory_percent,
+        memory_available_mib=outlier.memory_available_mib,
+        url=outlier.url,
+        values=outlier.values,
+        json=outlier.json,
+        headers=outlier.headers,
+        environ=outlier.environ,
+    )
+    return zlib.compress(json.dumps(asdict(detail), separators=(",", ":")).encode())
+
+
+def decode(data: bytes) -> Detail:
+    """Return the detail from what :func:`encode` made."""
+    fields = json.loads(zlib.decompress(data))
+    fields["stack"] = [SourceFrame(*frame) for frame in fields["stack"]]
+    fields["headers"] = [(name, value) for name, value in fields["headers"]]
+    return Detail(**fields)

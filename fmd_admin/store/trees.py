@@ -1,0 +1,168 @@
+"""Execution trees as one compressed value a request, and several of them merged into one.
+
+A tree is kept in preorder, a row a node, so that nothing here depends on how deep it is.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..records import Frame, ProfileNode
+
+
+class TreeRow(NamedTuple):
+    """A node of one request's tree. ``depth`` is 0 for roots; ``hits`` are samples."""
+
+    depth: int
+    line_id: int
+    total_us: int
+    hits: int
+
+
+class MergedRow(NamedTuple):
+    """A node of several requests' trees: nodes with the same path of lines are one.
+
+    ``weight_us`` is the time that :func:`merge` was told to count, ``requests`` in how many trees
+    the path was. ``total_us`` and ``squares`` are the sums over these of the path's time in one
+    tree, and of its square.
+    """
+
+    depth: int
+    line_id: int
+    weight_us: float
+    hits: int
+    requests: int
+    total_us: int
+    squares: int
+
+
+def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
+    """Return the trees under ``roots`` as bytes; ``ids`` gives the code line of each frame."""
+    rows = []
+    waiting = [(0, node) for node in reversed(roots)]
+    while waiting:
+        depth, node = waiting.pop()
+        rows.append((depth, ids[node.frame], round(node.total_ms * 1000), node.hits))
+        waiting.extend((depth + 1, child) for child in reversed(node.children))
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
+
+
+def decode(data: bytes) -> list[TreeRow]:
+    """Return the rows of what :func:`encode` made."""
+    return [TreeRow(*row) for row in json.loads(zlib.decompress(data))]
+
+
+def merge(
+    trees: Iterable[Sequence[TreeRow]], sample_us: Iterable[float] | None = None
+) -> list[MergedRow]:
+    """Return one tree of all, in preorder, the children of a node in the order first met.
+
+    The time that counts is that of the nodes. With ``sample_us``, the time that a sample stood
+    for in each tree, it is their hits times that: short requests are met by a sample more seldom,
+    and only so they weigh as much in the sum as they should.
+    """
+    nodes = _Nodes()
+    if sample_us is None:
+        for tree in trees:
+            nodes.add(tree, None)
+    else:
+        for tree, weight_us in zip(trees, sample_us, strict=True):
+            nodes.add(tree, weight_us)
+    return nodes.rows()
+
+
+def heaviest_first(rows: Sequence[MergedRow]) -> list[MergedRow]:
+    """Return the tree with the children of each node in descending order of their weights."""
+    ends = subtree_ends(rows)
+
+    def sorted_between(start: int, end: int) -> list[int]:
+        found = []
+        index = start
+        while index < end:
+            found.append(index)
+            index = ends[index]
+        return sorted(found, key=lambda number: rows[number].weight_us)
+
+    ordered = []
+    waiting = sorted_between(0, len(rows))
+    while waiting:
+        index = waiting.pop()
+        ordered.append(rows[index])
+        waiting.extend(sorted_between(index + 1, ends[index]))
+    return ordered
+
+
+def subtree_ends(rows: Sequence[MergedRow]) -> list[int]:
+    """Return for each row where the rows below it end (exclusive)."""
+    ends = [len(rows)] * len(rows)
+    path: list[int] = []
+    for index, row in enumerate(rows):
+        while len(path) > row.depth:
+            ends[path.pop()] = index
+        path.append(index)
+    return ends
+
+
+class _Nodes:
+    """The merged tree while it is being made: a column a field, a number a node."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._lines: list[int] = []
+        self._children: list[list[int]] = []
+        self._roots: list[int] = []
+        self._weights: list[float] = []
+        self._hits: list[int] = []
+        self._requests: list[int] = []
+        self._totals: list[int] = []
+        self._squares: list[int] = []
+
+    def add(self, tree: Sequence[TreeRow], sample_us: float | None) -> None:
+        path: list[int] = []
+        # A path may be in one tree twice; for the deviation it counts once, with its sum.
+        totals: dict[int, int] = {}
+        for depth, line_id, total_us, hits in tree:
+            del path[depth:]
+            number = self._number(path[-1] if path else -1, line_id)
+            path.append(number)
+            self._weights[number] += total_us if sample_us is None else hits * sample_us
+            self._hits[number] += hits
+            totals[number] = totals.get(number, 0) + total_us
+        for number, total_us in totals.items():
+            self._requests[number] += 1
+            self._totals[number] += total_us
+            self._squares[number] += total_us * total_us
+
+    def _number(self, parent: int, line_id: int) -> int:
+        number = self._numbers.get((parent, line_id))
+        if number is None:
+            number = self._numbers[parent, line_id] = len(self._lines)
+            self._lines.append(line_id)
+            self._children.append([])
+            (self._children[parent] if parent >= 0 else self._roots).append(number)
+            self._weights.append(0)
+            for column in (self._hits, self._requests, self._totals, self._squares):
+                column.append(0)
+        return number
+
+    def rows(self) -> list[MergedRow]:
+        rows = []
+        waiting = [(0, number) for number in reversed(self._roots)]
+        while waiting:
+            depth, number = waiting.pop()
+            rows.append(
+                MergedRow(
+                    depth,
+                    self._lines[number],
+                    self._weights[number],
+                    self._hits[number],
+                    self._requests[number],
+                    self._totals[number],
+                    self._squares[number],
+                )
+            )
+            waiting.extend((depth + 1, child) for child in reversed(self._children[number]))
+        return rows
