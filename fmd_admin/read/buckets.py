@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -34,9 +34,14 @@ _HOUR = type_coerce(Hour.hour, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
 
 
+#: What figures may be added up by.
+By = Literal["endpoint_id", "version_id"]
+
+
 class _Delta(NamedTuple):
     hour: int
     endpoint_id: int
+    version_id: int
     hits: int
     errors: int
     sum_ms: float
@@ -127,14 +132,14 @@ class Buckets:
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
 
-    def totals(self) -> dict[int, Total]:
-        """Return what was measured in the range, by endpoint id; only endpoints with hits."""
+    def totals(self, by: By = "endpoint_id") -> dict[int, Total]:
+        """Return what was measured in the range, by endpoint or version id; only with hits."""
         found: dict[int, Total] = {}
-        for rows in self._figures():
-            for endpoint_id, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
-                total = found.get(endpoint_id)
+        for rows in self._figures(by):
+            for key, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
+                total = found.get(key)
                 if total is None:
-                    total = found[endpoint_id] = Total()
+                    total = found[key] = Total()
                 total.hits += hits
                 total.errors += errors
                 total.sum_ms += sum_ms
@@ -145,14 +150,14 @@ class Buckets:
                 total.parts.append(stored)
         return found
 
-    def _figures(self) -> Iterator[Sequence[Sequence[Any]]]:
+    def _figures(self, by: By) -> Iterator[Sequence[Sequence[Any]]]:
         if self._spans.days is not None:
-            yield self._rows(Day, _DAY, self._spans.days)
+            yield self._rows(by, Day, _DAY, self._spans.days)
         for span in self._spans.hours:
-            yield self._rows(Hour, _HOUR, span)
+            yield self._rows(by, Hour, _HOUR, span)
         yield [
             (
-                delta.endpoint_id,
+                getattr(delta, by),
                 delta.hits,
                 delta.errors,
                 delta.sum_ms,
@@ -164,10 +169,10 @@ class Buckets:
         ]
 
     def _rows(
-        self, table: Any, moment: ColumnElement[int], span: tuple[int, int]
+        self, by: By, table: Any, moment: ColumnElement[int], span: tuple[int, int]
     ) -> Sequence[Sequence[Any]]:
         columns = (
-            table.endpoint_id,
+            getattr(table, by),
             table.hits,
             table.errors,
             table.sum_ms,

@@ -1,8 +1,8 @@
 // The charts by their kind: each gives Chart.js its configuration and a height in pixels, from the
-// page's data, a function that gives colours by name, and the width there is.
+// page's data, a function that gives colours by name, and the width there is. Other files add more.
 "use strict";
 
-window.fmdDrawings = (() => {
+(() => {
   const {
     number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis,
   } = window.fmdCharts;
@@ -248,5 +248,5 @@ window.fmdDrawings = (() => {
     };
   }
 
-  return { matrix, stacked, boxplot };
+  Object.assign((window.fmdDrawings ??= {}), { matrix, stacked, boxplot });
 })();

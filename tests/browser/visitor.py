@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from html import unescape
@@ -120,6 +121,17 @@ class Visitor:
             click()
         path = started.value.path()
         return started.value.suggested_filename, path.read_bytes().decode()
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true.
+
+        Playwright's own wait_for_function polls with eval, which the panel's CSP forbids.
+        """
+        for _ in range(400):
+            if self.page.evaluate(expression):
+                return
+            time.sleep(0.025)
+        raise AssertionError(f"not so on {self.page.url}: {expression}; {self.faults}")
 
     def chart_colors(self) -> list[str]:
         """The colours ("r g b", no greys) in the page's canvas; waits until there are some.

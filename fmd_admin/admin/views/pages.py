@@ -182,6 +182,8 @@ class ChartPage(Page):
 
     chart_kind: str
     packages: tuple[str, ...] = ("chart.js",)
+    #: Our scripts that hold the drawing function, without ``.js``.
+    drawings: tuple[str, ...] = ("drawings",)
     template = "fmd_admin/chart.html"
     #: One sentence under the title: what the chart shows and how to read it.
     explanation: str
@@ -242,6 +244,7 @@ class ChartPage(Page):
                 explanation=self.explanation,
                 chart=None if empty else chart,
                 result=looked.result,
+                drawings=self.drawings,
                 chart_scripts=charts.scripts(self.panel.config.values, self.packages),
             )
 
