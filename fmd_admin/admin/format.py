@@ -9,6 +9,7 @@ from ..read.table import Kind
 
 #: What stands where there is no value.
 NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -43,6 +44,25 @@ def percent(share: float | None, *, fine: bool = False) -> str:
     if 0 < value < smallest / 2:
         return f"< {smallest:.{digits}f} %"
     return f"{value:.{digits}f} %"
+
+
+def change(part: float | None) -> str:
+    """Return a relative change: ``+38 %``, ``−4 %``, ``0 %``, from ten times on ``× 12``."""
+    if part is None:
+        return NONE
+    if part >= 9:
+        return f"× {part + 1:,.0f}"
+    value = round(100 * part)
+    return f"+{value} %" if value > 0 else f"{MINUS}{-value} %" if value < 0 else "0 %"
+
+
+def points(difference: float | None) -> str:
+    """Return the difference of two shares in percentage points: ``+0.2 points``."""
+    if difference is None:
+        return NONE
+    value = round(100 * difference, 1)
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    return f"{sign}{abs(value):g} {'point' if abs(value) == 1 else 'points'}"
 
 
 def exact(moment: datetime | None, zone: ZoneInfo) -> str:

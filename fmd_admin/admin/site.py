@@ -38,6 +38,7 @@ from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
 from .views.settings import SettingsPage
+from .views.summary import SummaryPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
 
@@ -150,6 +151,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         HourlyPage(),
         DailyPage(),
         PerformancePage(),
+        SummaryPage(),
         ProfilerPage(),
         GroupedPage(),
         OutliersPage(),

@@ -8,6 +8,7 @@ it is exact, whatever is written and merged meanwhile.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -35,7 +36,7 @@ _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
 
 
 #: What figures may be added up by.
-By = Literal["endpoint_id", "version_id"]
+By = Literal["endpoint_id", "version_id", "moment"]
 
 
 class _Delta(NamedTuple):
@@ -98,6 +99,19 @@ class Total:
     def counts(self, ordered: dict[int, int]) -> None:
         self._counts = ordered
 
+    def include(
+        self, hits: int, errors: int, sum_ms: float, min_ms: float, max_ms: float, stored: bytes
+    ) -> None:
+        """Add the figures of one row of the rollups."""
+        self.hits += hits
+        self.errors += errors
+        self.sum_ms += sum_ms
+        if min_ms < self.min_ms:
+            self.min_ms = min_ms
+        if max_ms > self.max_ms:
+            self.max_ms = max_ms
+        self.parts.append(stored)
+
     def quantiles(self, qs: Sequence[float]) -> list[float]:
         """Return quantiles in ms, never outside of what was measured; [] without hits."""
         return [self.within(value) for value in histogram.quantiles_of(self.counts, qs)]
@@ -132,32 +146,43 @@ class Buckets:
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
 
-    def totals(self, by: By = "endpoint_id") -> dict[int, Total]:
+    def totals(self, by: Literal["endpoint_id", "version_id"] = "endpoint_id") -> dict[int, Total]:
         """Return what was measured in the range, by endpoint or version id; only with hits."""
         found: dict[int, Total] = {}
         for rows in self._figures(by):
-            for key, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
+            for key, *figures in rows:
                 total = found.get(key)
                 if total is None:
                     total = found[key] = Total()
-                total.hits += hits
-                total.errors += errors
-                total.sum_ms += sum_ms
-                if min_ms < total.min_ms:
-                    total.min_ms = min_ms
-                if max_ms > total.max_ms:
-                    total.max_ms = max_ms
-                total.parts.append(stored)
+                total.include(*figures)
         return found
 
-    def _figures(self, by: By) -> Iterator[Sequence[Sequence[Any]]]:
-        if self._spans.days is not None:
+    def over_time(self, starts: Sequence[int], *, by_day: bool) -> list[Total]:
+        """Return what was measured in each step of the range; ``starts`` are the steps' beginnings.
+
+        ``by_day``: the steps are made of whole days, but for the range's first and last ones.
+        """
+        found = [Total() for _ in starts]
+        whole = None if by_day else [(self.scope.start_ms, self.scope.end_ms)]
+        for rows in self._figures("moment", hours=whole):
+            for moment, *figures in rows:
+                found[bisect_right(starts, moment) - 1].include(*figures)
+        return found
+
+    def _figures(
+        self, by: By, hours: list[tuple[int, int]] | None = None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield rows of ``by`` and the arguments of Total.include.
+
+        ``hours`` are spans to read hour by hour; without them, whole days are read as such.
+        """
+        if self._spans.days is not None and hours is None:
             yield self._rows(by, Day, _DAY, self._spans.days)
-        for span in self._spans.hours:
+        for span in self._spans.hours if hours is None else hours:
             yield self._rows(by, Hour, _HOUR, span)
         yield [
             (
-                getattr(delta, by),
+                delta.hour if by == "moment" else getattr(delta, by),
                 delta.hits,
                 delta.errors,
                 delta.sum_ms,
@@ -172,7 +197,7 @@ class Buckets:
         self, by: By, table: Any, moment: ColumnElement[int], span: tuple[int, int]
     ) -> Sequence[Sequence[Any]]:
         columns = (
-            getattr(table, by),
+            moment if by == "moment" else getattr(table, by),
             table.hits,
             table.errors,
             table.sum_ms,

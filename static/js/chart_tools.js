@@ -99,6 +99,35 @@ window.fmdCharts = (() => {
     };
   }
 
+  /** Lines where a version was new: `data.deploys` are [{at: position on the axis, label}]. */
+  function markers(data, color) {
+    const annotations = (data.deploys ?? []).map(({ at, label }, index) => ({
+      // A category stands for the middle of its width.
+      type: "line", scaleID: "x", value: at - 0.5,
+      borderColor: color("muted"), borderWidth: 1, borderDash: [3, 3],
+      label: {
+        display: true, content: clip(label || "(no version)", 14), position: "start",
+        // Neighbours do not hide each other.
+        yAdjust: (index % 3) * 18, backgroundColor: color("surface-2"), color: color("text"),
+        borderColor: color("border"), borderWidth: 1, font: { size: 10.5, weight: "normal" }, padding: 3,
+      },
+    }));
+    return { annotations };
+  }
+
+  /** Options for the zoom plugin: drag over the chart to see that part of the x axis. */
+  function zoom(color) {
+    return {
+      zoom: {
+        drag: { enabled: true, backgroundColor: fade(color("accent"), 0.15), borderColor: color("accent"), borderWidth: 1, threshold: 8 },
+        mode: "x",
+        onZoomComplete: ({ chart }) => {
+          if (chart.isZoomedOrPanned()) chart.canvas.dispatchEvent(new Event("fmd:zoom", { bubbles: true }));
+        },
+      },
+    };
+  }
+
   // What all charts look like
 
   function useFont() {
@@ -133,6 +162,6 @@ window.fmdCharts = (() => {
 
   return {
     number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
-    requestsUrl, links, axis, useFont, tooltip, whenLibraryIsThere,
+    requestsUrl, links, axis, markers, zoom, useFont, tooltip, whenLibraryIsThere,
   };
 })();

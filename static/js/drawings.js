@@ -4,7 +4,7 @@
 
 (() => {
   const {
-    number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis,
+    number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis, markers,
   } = window.fmdCharts;
 
   /** Hits by day and hour; the colour grows with the square root of the hits. */
@@ -120,6 +120,7 @@
             return requestsUrl(data, data.days[bar.index], 0, 24, other ? null : name);
           }),
           plugins: {
+            annotation: markers(data, color),
             legend: {
               position: "bottom",
               labels: {

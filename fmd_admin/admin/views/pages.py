@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from ...read import catalog
 from ...read.catalog import EndpointInfo
 from ...read.scope import Scope, parse_scope
 from ...read.table import Table
+from ...read.timeline import Marker
 from .. import charts, csv, format
 from ..context import Panel, current_panel
 from ..links import panel_url
@@ -46,6 +49,7 @@ class Tab:
 
 #: The pages under an endpoint's name, in their order.
 ENDPOINT_TABS = (
+    Tab("Summary", "summary.index"),
     Tab("Hourly utilization", "hourly.index"),
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
@@ -149,14 +153,25 @@ class Page(BaseView):
         return found
 
     def page(
-        self, template: str, connection: Connection, scope: Scope, title: str, **values: Any
+        self,
+        template: str,
+        connection: Connection,
+        scope: Scope,
+        title: str,
+        *,
+        compared: bool = False,
+        **values: Any,
     ) -> str:
-        """Render a page with the range and version controls in its top bar."""
+        """Render a page with the range and version controls in its top bar.
+
+        ``compared`` adds what the range is compared with.
+        """
         bar = scope_bar(
             scope,
             catalog.versions(connection),
             request.script_root + request.path,
             request.args.items(multi=True),
+            compared=compared,
         )
         html: str = self.render(
             template,
@@ -185,6 +200,8 @@ class ChartPage(Page):
     #: Our scripts that hold the drawing function, without ``.js``.
     drawings: tuple[str, ...] = ("drawings",)
     template = "fmd_admin/chart.html"
+    #: Whether the page says what changed, so that its bar offers what to compare with.
+    compared = False
     #: One sentence under the title: what the chart shows and how to read it.
     explanation: str
 
@@ -199,6 +216,10 @@ class ChartPage(Page):
     @abstractmethod
     def is_empty(self, result: Any) -> bool:
         """Whether there is nothing to draw."""
+
+    def more(self, connection: Connection, looked: Looked) -> dict[str, Any]:  # noqa: ARG002
+        """Return what else the template shows, read in the same transaction."""
+        return {}
 
     def links(self, looked: Looked) -> list[str] | None:  # noqa: ARG002
         """Return the addresses of the table's rows, if they have any."""
@@ -244,8 +265,10 @@ class ChartPage(Page):
                 explanation=self.explanation,
                 chart=None if empty else chart,
                 result=looked.result,
+                compared=self.compared,
                 drawings=self.drawings,
                 chart_scripts=charts.scripts(self.panel.config.values, self.packages),
+                **self.more(connection, looked),
             )
 
     def download_json(self, endpoint_id: int | None = None) -> dict[str, Any]:
@@ -277,6 +300,20 @@ def endpoint_tabs(endpoint: EndpointInfo | None, active_view: str) -> list[dict[
         }
         for tab in ENDPOINT_TABS
     ]
+
+
+def deploys(markers: Sequence[Marker], times: Sequence[int], end_ms: int) -> list[dict[str, Any]]:
+    """Return the markers as charts draw them whose x axis has steps that begin at ``times``.
+
+    ``at`` is where a moment lies among the steps: 2.5 is the middle of the third one.
+    """
+
+    def position(time_ms: int) -> float:
+        index = max(bisect_right(times, time_ms) - 1, 0)
+        following = times[index + 1] if index + 1 < len(times) else max(end_ms, times[index] + 1)
+        return index + min((time_ms - times[index]) / (following - times[index]), 1.0)
+
+    return [{"at": position(marker.time_ms), "label": marker.label} for marker in markers]
 
 
 def range_suffix(scope: Scope) -> str:

@@ -68,7 +68,7 @@ def test_data_of_every_page_holds_the_hits(bound: Bound, anna: Browser) -> None:
     (box,) = anna.get("/api-performance/data.json").get_json()["boxes"]
     assert (box["name"], box["hits"]) == ("hello", 5)
     assert box["min_ms"] <= box["median_ms"] <= box["max_ms"]
-    assert box["url"] == f"/dashboard/endpoint/{id}/hourly-utilization"
+    assert box["url"] == f"/dashboard/endpoint/{id}"
 
 
 def test_csv_and_data_table_agree(bound: Bound, anna: Browser) -> None:
