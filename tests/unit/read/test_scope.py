@@ -10,6 +10,7 @@ from fmd_admin.errors import ScopeError
 from fmd_admin.read.scope import Scope, parse_scope
 from fmd_admin.store.store import Store
 
+from .conftest import MakeWorld
 from .data import World
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
