@@ -69,7 +69,7 @@ def is_inert(visitor: Visitor) -> None:
 
 def hover_over(visitor: Visitor) -> None:
     """Bring up the tooltips of some elements of the chart."""
-    canvas = visitor.find("figure[data-chart] canvas")
+    canvas = visitor.find("figure[data-chart] canvas").first
     canvas.scroll_into_view_if_needed()
     points: list[list[float]] = canvas.evaluate(
         """(canvas) => {
