@@ -86,10 +86,13 @@
   }
 
   function line(color, name, label, values, more) {
+    // Without neighbours there is no line to see.
+    const alone = (index) => values[index - 1] == null && values[index + 1] == null;
     return {
       label, data: values,
       borderColor: color(name), backgroundColor: fade(color(name), 0.1),
-      borderWidth: 1.5, pointRadius: values.length < 40 ? 2 : 0, pointHoverRadius: 3,
+      borderWidth: 1.5, pointHoverRadius: 4,
+      pointRadius: ({ dataIndex }) => (alone(dataIndex) ? 3.5 : values.length < 40 ? 2 : 0),
       pointBackgroundColor: color(name), pointBorderWidth: 0,
       fill: "origin", tension: 0, spanGaps: false, ...more,
     };
