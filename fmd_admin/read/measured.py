@@ -1,7 +1,8 @@
-"""Lists of requests that were measured in more detail: what profiles and outliers share."""
+"""Lists of requests: what profiles, outliers and errors share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ..errors import ScopeError
-from ..store.models import Client, Endpoint, Group, Outlier, OutlierSkipped, Profile, Version
+from ..store.models import (
+    Client,
+    Endpoint,
+    Group,
+    Outlier,
+    OutlierSkipped,
+    Profile,
+    Request,
+    Version,
+)
 from .scope import Scope
 
-Model = type[Profile] | type[Outlier]
+Model = type[Profile] | type[Outlier] | type[Request]
 #: Rows that are counted and paged at most.
 COUNTED = 100_000
 
@@ -95,12 +105,16 @@ def part(
     asked: Asked,
     *more: Any,
     sorts: dict[str, Any],
+    wanted: Sequence[ColumnElement[bool]] = (),
 ) -> Part:
-    """Read one page; the last one if there are fewer. Raises ScopeError for an unknown sort."""
+    """Read one page of the rows in ``scope`` that are ``wanted``; the last one if there are fewer.
+
+    Raises ScopeError for an unknown sort.
+    """
     column = sorts.get(asked.sort)
     if column is None:
         raise ScopeError(f"Cannot sort by {asked.sort[:40]!r}. Use one of {', '.join(sorts)}.")
-    wanted = conditions(model, scope)
+    wanted = [*conditions(model, scope), *wanted]
     counted = select(model.id).where(*wanted).limit(COUNTED).subquery()
     total = connection.scalar(select(func.count()).select_from(counted)) or 0
     order = [column, model.time, model.id] if asked.sort != "time" else [column, model.id]
