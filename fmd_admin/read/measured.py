@@ -118,11 +118,18 @@ def part(
     counted = select(model.id).where(*wanted).limit(COUNTED).subquery()
     total = connection.scalar(select(func.count()).select_from(counted)) or 0
     order = [column, model.time, model.id] if asked.sort != "time" else [column, model.id]
-    query = statement(model, *more).where(*wanted)
-    query = query.order_by(*(item.desc() if asked.descending else item.asc() for item in order))
-    page, pages = 1, 1
-    if asked.page_size is not None:
-        pages = max(1, -(-total // asked.page_size))
-        page = min(max(asked.page, 1), pages)
-        query = query.limit(asked.page_size).offset((page - 1) * asked.page_size)
+    ordering = [item.desc() if asked.descending else item.asc() for item in order]
+    query = statement(model, *more).order_by(*ordering)
+    if asked.page_size is None:
+        return Part(list(connection.execute(query.where(*wanted))), total, 1, 1)
+    pages = max(1, -(-total // asked.page_size))
+    page = min(max(asked.page, 1), pages)
+    first = (page - 1) * asked.page_size
+    if asked.sort == "time":
+        # The index skips what comes before this page; joined to their names it takes ten times.
+        keys = select(model.id).where(*wanted).order_by(*ordering)
+        ids = connection.scalars(keys.limit(asked.page_size).offset(first)).all()
+        query = query.where(model.id.in_(ids))
+    else:
+        query = query.where(*wanted).limit(asked.page_size).offset(first)
     return Part(list(connection.execute(query)), total, page, pages)
