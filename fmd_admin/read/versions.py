@@ -16,8 +16,8 @@ from .table import Column, Table
 
 #: Versions on a page; the ones first seen last come first.
 PAGE_SIZE = 50
-#: Endpoints with a colour of their own.
-TOP = 9
+#: Endpoints with a colour of their own: nine colours, and the same ones paler.
+TOP = 18
 #: What a version without a name is called.
 NO_NAME = "(no version)"
 

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { number, requests, clip, links, axis, statusColor } = window.fmdCharts;
+  const { number, requests, mix, clip, links, axis, statusColor } = window.fmdCharts;
 
   const percent = (share) => {
     const value = 100 * share;
@@ -16,7 +16,9 @@
     const seen = new Map();
     const fill = (series, index) => {
       if (series.other) return color("series-other");
-      return series.code ? statusColor(color, series.code, seen) : color(`series-${(index % 9) + 1}`);
+      if (series.code) return statusColor(color, series.code, seen);
+      const own = color(`series-${(index % 9) + 1}`);
+      return index < 9 ? own : mix(own, color("surface"), 0.5);
     };
     const datasets = data.series.map((series, index) => ({
       label: series.name,
@@ -39,8 +41,9 @@
       if (!series.other) url.searchParams.set(data.filter, series.name);
       return url.href;
     };
+    const barHeight = bars.length > 14 ? 20 : bars.length < 4 ? 44 : 30;
     return {
-      height: (bars.length < 4 ? 44 : 30) * bars.length + 84 + (narrow ? 24 * Math.ceil(datasets.length / 2) : 24),
+      height: barHeight * bars.length + 84 + (narrow ? 24 * Math.ceil(datasets.length / 2) : 24),
       config: {
         type: "bar",
         data: { labels: bars.map((bar) => bar.name), datasets },
