@@ -38,9 +38,11 @@ from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
 from .views.settings import SettingsPage
+from .views.status_codes import StatusCodesPage
 from .views.summary import SummaryPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
+from .views.versions import MultiVersionPage, VersionPerformancePage
 
 logger = logging.getLogger("fmd_admin")
 
@@ -149,11 +151,14 @@ def build_site(app: Flask, panel: Panel) -> Admin:
     admin.add_views(
         OverviewPage(),
         HourlyPage(),
+        MultiVersionPage(),
         DailyPage(),
         PerformancePage(),
         SummaryPage(),
+        VersionPerformancePage(),
         ProfilerPage(),
         GroupedPage(),
+        StatusCodesPage(),
         OutliersPage(),
         RequestsData(),
         OutliersData(),

@@ -10,10 +10,14 @@ from sqlalchemy import Connection
 from ..store.types import from_millis
 from .buckets import Buckets, Total, together
 from .figures import QUANTILES, Change, Figures, change, figures
+from .outliers import OutlierCounts, counts
 from .scope import Scope
 from .table import Column, Table
-from .timeline import Marker, Steps, markers, steps
+from .timeline import Marker, Timeline, markers, timeline
+from .timeline import totals as totals_of
 
+#: Ranges up to a week are shown by hour.
+MOST_HOURS = 8 * 24
 COLUMNS = (
     Column("time", "From", "time"),
     Column("hits", "Requests", "count"),
@@ -48,8 +52,9 @@ class Summary:
     before: Figures | None
     change: Change | None
     points: list[Point]
-    steps: Steps
+    steps: Timeline
     markers: list[Marker]
+    outliers: OutlierCounts
 
     def table(self) -> Table:
         """Return a row for each step."""
@@ -61,8 +66,8 @@ class Summary:
 
 def summary(connection: Connection, scope: Scope) -> Summary:
     """Return the figures of the endpoint of ``scope``."""
-    found = steps(scope)
-    totals = Buckets(connection, scope).over_time(found.starts, by_day=found.by_day)
+    found = timeline(scope, MOST_HOURS)
+    totals = totals_of(Buckets(connection, scope), found)
     now = figures(together(totals), scope)
     earlier = scope.before()
     before = None
@@ -75,6 +80,7 @@ def summary(connection: Connection, scope: Scope) -> Summary:
         points=[_point(start, total) for start, total in zip(found.starts, totals, strict=True)],
         steps=found,
         markers=markers(connection, scope),
+        outliers=counts(connection, scope),
     )
 
 

@@ -128,6 +128,18 @@ window.fmdCharts = (() => {
     };
   }
 
+  /**
+   * The colour of a status code: that of its class, paler for each further code of the class.
+   * `seen` is a Map of the codes so far in this chart.
+   */
+  function statusColor(color, code, seen) {
+    const kind = Math.min(Math.floor(code / 100), 5);
+    const base = color({ 2: "series-3", 3: "series-1", 4: "series-2", 5: "series-5" }[kind] ?? "series-8");
+    const codes = seen.get(kind) ?? seen.set(kind, []).get(kind);
+    if (!codes.includes(code)) codes.push(code);
+    return mix(base, color("surface"), Math.min(0.22 * codes.indexOf(code), 0.66));
+  }
+
   // What all charts look like
 
   function useFont() {
@@ -162,6 +174,6 @@ window.fmdCharts = (() => {
 
   return {
     number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
-    requestsUrl, links, axis, markers, zoom, useFont, tooltip, whenLibraryIsThere,
+    requestsUrl, links, axis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
   };
 })();

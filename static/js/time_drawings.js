@@ -7,7 +7,7 @@
   const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
 
   const day = (label) => label.slice(0, 10);
-  const clock = (label) => label.slice(11);
+  const clock = (label) => label.slice(11, 16);
 
   function span(data, index) {
     const [from, to] = [data.labels[index], data.ends[index]];

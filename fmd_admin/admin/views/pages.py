@@ -51,6 +51,8 @@ class Tab:
 ENDPOINT_TABS = (
     Tab("Summary", "summary.index"),
     Tab("Hourly utilization", "hourly.index"),
+    Tab("Versions", "version_performance.index"),
+    Tab("Status codes", "status_codes.index"),
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
     Tab("Outliers", "outliers.index"),
@@ -82,6 +84,11 @@ class Looked:
     scope: Scope
     endpoint: EndpointInfo | None
     result: Any
+
+    @property
+    def endpoint_name(self) -> str | None:
+        """The name of the endpoint that is looked at, None for all."""
+        return None if self.endpoint is None else self.endpoint.name
 
 
 def is_admin() -> bool:
@@ -189,25 +196,18 @@ class Page(BaseView):
         return html
 
 
-class ChartPage(Page):
-    """A page of one chart, its table and its CSV; perhaps also for one endpoint.
-
-    Subclasses say what they ``read`` and what is drawn.
-    """
+class ChartPart:
+    """One chart of a page with its table: what it reads and how it is drawn."""
 
     chart_kind: str
-    packages: tuple[str, ...] = ("chart.js",)
-    #: Our scripts that hold the drawing function, without ``.js``.
-    drawings: tuple[str, ...] = ("drawings",)
-    template = "fmd_admin/chart.html"
-    #: Whether the page says what changed, so that its bar offers what to compare with.
-    compared = False
     #: One sentence under the title: what the chart shows and how to read it.
     explanation: str
+    #: Words of the query string, besides range and versions, that choose what is shown.
+    words: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, connection: Connection, scope: Scope) -> Any:
-        """Return the dataclass of the page from :mod:`fmd_admin.read`."""
+        """Return the dataclass of the chart from :mod:`fmd_admin.read`."""
 
     @abstractmethod
     def chart_label(self, looked: Looked) -> str:
@@ -217,10 +217,6 @@ class ChartPage(Page):
     def is_empty(self, result: Any) -> bool:
         """Whether there is nothing to draw."""
 
-    def more(self, connection: Connection, looked: Looked) -> dict[str, Any]:  # noqa: ARG002
-        """Return what else the template shows, read in the same transaction."""
-        return {}
-
     def links(self, looked: Looked) -> list[str] | None:  # noqa: ARG002
         """Return the addresses of the table's rows, if they have any."""
         return None
@@ -228,6 +224,43 @@ class ChartPage(Page):
     @abstractmethod
     def as_json(self, looked: Looked) -> dict[str, Any]:
         """Return what charts.js draws."""
+
+    def chart(self, looked: Looked, view: str, **ids: Any) -> Chart:
+        """Return the chart as its template draws it; ``view`` gives the data, for ``ids``."""
+        ids.update({word: request.args[word] for word in self.words if request.args.get(word)})
+        return Chart(
+            kind=self.chart_kind,
+            label=self.chart_label(looked),
+            data_url=panel_url(f"{view}.data_json", **ids),
+            csv_url=panel_url(f"{view}.data_csv", **ids),
+            table=looked.result.table(),
+            links=self.links(looked),
+        )
+
+    def json_of(self, looked: Looked) -> dict[str, Any]:
+        """Return the answer of ``data.json``."""
+        return {
+            "range": {"label": looked.scope.label, "timezone": str(looked.scope.zone)},
+            **self.as_json(looked),
+        }
+
+
+class ChartPage(ChartPart, Page):
+    """A page of one chart, its table and its CSV; perhaps also for one endpoint.
+
+    Subclasses say what they ``read`` and what is drawn.
+    """
+
+    packages: tuple[str, ...] = ("chart.js",)
+    #: Our scripts that hold the drawing function, without ``.js``.
+    drawings: tuple[str, ...] = ("drawings",)
+    template = "fmd_admin/chart.html"
+    #: Whether the page says what changed, so that its bar offers what to compare with.
+    compared = False
+
+    def values(self, looked: Looked) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the template needs besides the chart."""
+        return {}
 
     def look(self, endpoint_id: int | None, *, strict: bool) -> Looked:
         """Read the page's data in one transaction; 404 for an endpoint that does not exist."""
@@ -247,14 +280,7 @@ class ChartPage(Page):
             looked = self._look(connection, endpoint_id, strict=False)
             ids = {} if endpoint_id is None else {"endpoint_id": endpoint_id}
             empty = self.is_empty(looked.result)
-            chart = Chart(
-                kind=self.chart_kind,
-                label=self.chart_label(looked),
-                data_url=self.get_url(f"{self.endpoint}.data_json", **ids),
-                csv_url=self.get_url(f"{self.endpoint}.data_csv", **ids),
-                table=looked.result.table(),
-                links=self.links(looked),
-            )
+            chart = None if empty else self.chart(looked, self.endpoint, **ids)
             return self.page(
                 self.template,
                 connection,
@@ -263,29 +289,22 @@ class ChartPage(Page):
                 endpoint=looked.endpoint,
                 endpoint_tabs=endpoint_tabs(looked.endpoint, f"{self.endpoint}.index"),
                 explanation=self.explanation,
-                chart=None if empty else chart,
+                chart=chart,
                 result=looked.result,
                 compared=self.compared,
+                **self.values(looked),
                 drawings=self.drawings,
                 chart_scripts=charts.scripts(self.panel.config.values, self.packages),
-                **self.more(connection, looked),
             )
 
     def download_json(self, endpoint_id: int | None = None) -> dict[str, Any]:
         """Return the chart's data, for the range of the URL."""
-        looked = self.look(endpoint_id, strict=True)
-        return {
-            "range": {"label": looked.scope.label, "timezone": str(looked.scope.zone)},
-            **self.as_json(looked),
-        }
+        return self.json_of(self.look(endpoint_id, strict=True))
 
     def download_csv(self, endpoint_id: int | None = None) -> Response:
         """Return the chart's table as CSV, for the range of the URL."""
         looked = self.look(endpoint_id, strict=True)
-        suffix = range_suffix(looked.scope)
-        if looked.endpoint is not None:
-            suffix = f"{looked.endpoint.name}-{suffix}"
-        return csv.from_table(looked.result.table(), suffix)
+        return csv.from_table(looked.result.table(), file_suffix(looked))
 
 
 def endpoint_tabs(endpoint: EndpointInfo | None, active_view: str) -> list[dict[str, Any]]:
@@ -314,6 +333,12 @@ def deploys(markers: Sequence[Marker], times: Sequence[int], end_ms: int) -> lis
         return index + min((time_ms - times[index]) / (following - times[index]), 1.0)
 
     return [{"at": position(marker.time_ms), "label": marker.label} for marker in markers]
+
+
+def file_suffix(looked: Looked) -> str:
+    """Return what a file's name ends with: the endpoint, if it is of one, and the range."""
+    suffix = range_suffix(looked.scope)
+    return suffix if looked.endpoint is None else f"{looked.endpoint.name}-{suffix}"
 
 
 def range_suffix(scope: Scope) -> str:

@@ -9,11 +9,8 @@ from flask import Response
 from flask_admin import expose
 from sqlalchemy import Connection
 
-from ...read import outliers
 from ...read.scope import Scope
 from ...read.summary import Summary, summary
-from ...store.calendar import Calendar
-from ...store.types import to_millis
 from .. import format
 from .pages import ChartPage, Looked, deploys
 from .utilization import requests_url
@@ -53,9 +50,6 @@ class SummaryPage(ChartPage):
     def read(self, connection: Connection, scope: Scope) -> Summary:
         return summary(connection, scope)
 
-    def more(self, connection: Connection, looked: Looked) -> dict[str, Any]:
-        return {"outliers": outliers.counts(connection, looked.scope)}
-
     def is_empty(self, result: Summary) -> bool:
         return result.now.hits == 0
 
@@ -68,29 +62,19 @@ class SummaryPage(ChartPage):
 
     def as_json(self, looked: Looked) -> dict[str, Any]:
         result: Summary = looked.result
-        calendar = Calendar(looked.scope.zone)
-        times = [to_millis(point.time) for point in result.points]
+        edges = result.steps.edges()
         return {
             "now": dataclasses.asdict(result.now),
             "before": None if result.before is None else dataclasses.asdict(result.before),
             "change": None if result.change is None else dataclasses.asdict(result.change),
-            "step": result.steps.label,
+            "step": result.steps.unit,
             # On the wall clock of the panel's zone, whatever that of the browser is.
-            "labels": [f"{calendar.local(time):%Y-%m-%dT%H:%M}" for time in times],
-            "ends": [
-                f"{calendar.local(time):%Y-%m-%dT%H:%M}"
-                for time in [*times[1:], min(looked.scope.end_ms, _end(result, calendar))]
-            ],
+            "labels": [start for start, _ in edges],
+            "ends": [end for _, end in edges],
             "points": [
                 dataclasses.asdict(point) | {"time": point.time.isoformat()}
                 for point in result.points
             ],
-            "deploys": deploys(result.markers, times, looked.scope.end_ms),
+            "deploys": deploys(result.markers, result.steps.starts, looked.scope.end_ms),
             "requests_url": requests_url(looked),
         }
-
-
-def _end(result: Summary, calendar: Calendar) -> int:
-    """Return the end of the last step."""
-    last = result.steps.starts[-1]
-    return calendar.next_day(last) if result.steps.by_day else calendar.next_hour(last)

@@ -83,18 +83,13 @@ def test_figures_and_steps_are_those_of_the_rows(
         )
 
 
-def test_steps_are_hours_then_three_of_them_then_days(world: World) -> None:
-    labels = []
-    for args in ({"range": "24h"}, {"range": "30d"}, {"since": "2026-08-01T00:00"}):
+def test_a_week_is_shown_by_hour_and_more_by_day(world: World) -> None:
+    units = []
+    for args in ({"range": "24h"}, {"range": "7d"}, {"range": "30d"}):
         with world.store.read() as connection:
             found = summary(connection, world.scope(id_of(world, "index"), **args))
-        labels.append(found.steps.label)
-        local = [world.local(start) for start in found.steps.starts]
-        if found.steps.label == "3 hours":
-            assert all(moment.hour % 3 == 0 for moment in local)
-        if found.steps.label == "day":
-            assert all((moment.hour, moment.minute) == (0, 0) for moment in local)
-    assert labels == ["hour", "3 hours", "day"]
+        units.append(found.steps.unit)
+    assert units == ["hour", "hour", "day"]
 
 
 def test_versions_that_were_new_in_the_range_are_marked(world: World) -> None:
