@@ -18,8 +18,8 @@ from .scope import Scope
 from .table import Column, Table
 from .timeline import Timeline
 
-#: Codes with a colour of their own.
-TOP_CODES = 9
+#: Codes with a colour of their own; few apps have more.
+TOP_CODES = 20
 #: Endpoints with a bar of their own.
 TOP_ENDPOINTS = 50
 #: What stands for all codes without a colour.

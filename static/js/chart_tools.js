@@ -63,6 +63,11 @@ window.fmdCharts = (() => {
     return text.length > length ? `${text.slice(0, length - 1)}…` : text;
   }
 
+  /** The end of a name: what tells endpoints apart where there is little room. */
+  function clipFront(text, length) {
+    return text.length > length ? `…${text.slice(1 - length)}` : text;
+  }
+
   /** The list of requests between two hours of the wall clock; `to` may be the 24th hour. */
   function requestsUrl(data, day, from, to, endpoint) {
     const moment = (hour) => {
@@ -137,7 +142,7 @@ window.fmdCharts = (() => {
     const base = color({ 2: "series-3", 3: "series-1", 4: "series-2", 5: "series-5" }[kind] ?? "series-8");
     const codes = seen.get(kind) ?? seen.set(kind, []).get(kind);
     if (!codes.includes(code)) codes.push(code);
-    return mix(base, color("surface"), Math.min(0.22 * codes.indexOf(code), 0.66));
+    return mix(base, color("surface"), Math.min(0.15 * codes.indexOf(code), 0.6));
   }
 
   // What all charts look like
@@ -173,7 +178,7 @@ window.fmdCharts = (() => {
   }
 
   return {
-    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
+    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, clipFront,
     requestsUrl, links, axis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
   };
 })();

@@ -193,8 +193,9 @@
             data: items,
             backgroundColor: colors.map((one) => fade(one, 0.28)),
             borderColor: colors,
-            borderWidth: 1.4,
-            medianColor: color("text"),
+            // A box of one request has no width: it is a line that can be seen.
+            borderWidth: boxes.map((box) => (box.q1_ms === box.q3_ms ? 3 : 1.4)),
+            medianColor: boxes.map((box, index) => (box.q1_ms === box.q3_ms ? colors[index] : color("text"))),
             meanRadius: 0,
             itemRadius: 0,
             outlierRadius: 2,

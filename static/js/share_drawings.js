@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { number, requests, mix, clip, links, axis, statusColor } = window.fmdCharts;
+  const { number, requests, mix, clip, clipFront, links, axis, statusColor } = window.fmdCharts;
 
   const percent = (share) => {
     const value = 100 * share;
@@ -59,7 +59,7 @@
                 color: color("text"), boxWidth: 10, boxHeight: 10, padding: 12,
                 generateLabels: (chart) =>
                   Chart.defaults.plugins.legend.labels.generateLabels(chart).map((label) => ({
-                    ...label, text: clip(label.text, narrow ? 22 : 32), lineWidth: 0,
+                    ...label, text: narrow ? clipFront(label.text, 18) : clip(label.text, 32), lineWidth: 0,
                   })),
               },
             },
@@ -91,7 +91,7 @@
               ticks: {
                 autoSkip: false,
                 color: color("text"),
-                callback: (index) => clip(bars[index].name, narrow ? 14 : 40),
+                callback: (index) => (narrow ? clipFront(bars[index].name, 14) : clip(bars[index].name, 40)),
               },
             }),
           },

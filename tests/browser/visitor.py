@@ -133,12 +133,12 @@ class Visitor:
             time.sleep(0.025)
         raise AssertionError(f"not so on {self.page.url}: {expression}; {self.faults}")
 
-    def chart_colors(self) -> list[str]:
-        """The colours ("r g b", no greys) in the page's first canvas; waits until there are some.
+    def chart_colors(self, number: int = 0) -> list[str]:
+        """The colours ("r g b", no greys) in a canvas of the page; waits until there are some.
 
         Axes, grid and labels are grey: what has a colour is a bar, a box or a cell.
         """
-        canvas = self.find("figure[data-chart] canvas").first
+        canvas = self.find("figure[data-chart] canvas").nth(number)
         for _ in range(200):
             colors: list[str] = canvas.evaluate(_CHROMA)
             if colors:
