@@ -45,6 +45,15 @@ def percent(share: float | None, *, fine: bool = False) -> str:
     return f"{value:.{digits}f} %"
 
 
+def change(part: float) -> str:
+    """Return a change (0.1 = 10 % more) with its sign: ``+38 %``, ``−4.2 %``, ``±0 %``."""
+    value = abs(100 * part)
+    text = f"{value:,.{0 if value >= 9.95 else 1}f} %"
+    if value < 0.05:
+        return "\N{PLUS-MINUS SIGN}0 %"
+    return ("+" if part > 0 else "\N{MINUS SIGN}") + text
+
+
 def exact(moment: datetime | None, zone: ZoneInfo) -> str:
     """Return an aware time on the wall clock of ``zone``, with the zone's name."""
     return NONE if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
@@ -97,4 +106,10 @@ def value(item: object, kind: Kind, zone: ZoneInfo) -> str:
             return ms(item)
         if kind == "percent":
             return percent(item, fine=True)
+        if kind == "rate":
+            return f"{item:,.0f}" if item >= 99.5 else f"{item:.2g}"
+        if kind == "change":
+            return change(item)
+        if kind == "p":
+            return "< 0.001" if item < 0.001 else f"{item:.2g}"
     return str(item)
