@@ -37,6 +37,7 @@ from .views.outliers import OutliersPage
 from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
+from .views.reporting import ReportingPage
 from .views.settings import SettingsPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
@@ -150,6 +151,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         HourlyPage(),
         DailyPage(),
         PerformancePage(),
+        ReportingPage(),
         ProfilerPage(),
         GroupedPage(),
         OutliersPage(),

@@ -67,7 +67,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Significance:
     """A test: ``p`` as it was found, and ``corrected`` for the number of all tests.
 
     ``direction`` is above 0 if the second interval lies higher, and below if lower.
@@ -100,9 +100,9 @@ class Comparison:
 
     before: Figures
     after: Figures
-    times: Tested | None
-    tail: Tested | None
-    errors: Tested | None
+    times: Significance | None
+    tail: Significance | None
+    errors: Significance | None
     verdicts: tuple[Verdict, ...]
     stake_ms: float
 
@@ -128,7 +128,7 @@ def compare(
     }
     corrected = false_discovery([p for p, _ in raw.values()])
     tested = {
-        place: Tested(p, right, direction)
+        place: Significance(p, right, direction)
         for (place, (p, direction)), right in zip(raw.items(), corrected, strict=True)
     }
     return {
@@ -176,9 +176,9 @@ def _tests(before: Total, after: Total) -> dict[str, tuple[float, float]]:
 def _comparison(
     before: Figures,
     after: Figures,
-    times: Tested | None,
-    tail: Tested | None,
-    errors: Tested | None,
+    times: Significance | None,
+    tail: Significance | None,
+    errors: Significance | None,
 ) -> Comparison:
     if before.mean_ms is not None and after.mean_ms is not None:
         stake_ms = (after.mean_ms - before.mean_ms) * after.hits
@@ -191,9 +191,9 @@ def _comparison(
 def _verdicts(
     before: Figures,
     after: Figures,
-    times: Tested | None,
-    tail: Tested | None,
-    errors: Tested | None,
+    times: Significance | None,
+    tail: Significance | None,
+    errors: Significance | None,
 ) -> tuple[Verdict, ...]:
     if not before.hits and after.hits >= MIN_HITS:
         return (Verdict("new"),)
@@ -202,7 +202,7 @@ def _verdicts(
     load = _load(before, after)
     if times is None:
         return (*load, Verdict("too_little"))
-    moved: list[tuple[Figure, Tested | None, float]] = [
+    moved: list[tuple[Figure, Significance | None, float]] = [
         ("median", times, _moved(before.median_ms, after.median_ms, MEDIAN_PART, MEDIAN_MS)),
         ("p95", tail, _moved(before.p95_ms, after.p95_ms, P95_PART, P95_MS)),
         ("errors", errors, _moved_share(before.error_share, after.error_share)),

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from .buckets import Buckets
 from .catalog import endpoint_names
-from .comparison import Comparison, Kind, Tested, compare
+from .comparison import Comparison, Kind, Significance, compare
 from .intervals import Intervals
 from .sentences import sentence
 from .table import Column, Table
@@ -153,5 +153,5 @@ def _change(before: float | None, after: float | None) -> float | None:
     return after / before - 1 if before and after is not None else None
 
 
-def _p(test: Tested | None) -> float | None:
+def _p(test: Significance | None) -> float | None:
     return None if test is None else test.corrected

@@ -5,7 +5,7 @@ A sentence goes on after the endpoint's name: "is 38 % slower at the median than
 
 from __future__ import annotations
 
-from .comparison import MIN_HITS, Comparison, Figures, Tested, Verdict
+from .comparison import MIN_HITS, Comparison, Figures, Significance, Verdict
 
 _ARROW = " \N{RIGHTWARDS ARROW} "
 #: From this many times as long on, percents are hard to read.
@@ -97,8 +97,8 @@ def milliseconds(*values: float) -> str:
 
 def percents(*shares: float) -> str:
     """Return one share (1.0 = 100 %), or two with an arrow: ``1.0 → 4.0 %``."""
-    positive = [100 * share for share in shares if share]
-    digits = _digits(min(positive, default=100.0))
+    smallest = min((100 * share for share in shares if share), default=100.0)
+    digits = 0 if smallest >= 9.95 else 1 if smallest >= 0.95 else 2 if smallest >= 0.095 else 3
     return f"{_ARROW.join(f'{100 * share:.{digits}f}' for share in shares)} %"
 
 
@@ -107,7 +107,7 @@ def _digits(value: float) -> int:
     return 0 if value >= 99.5 else 1 if value >= 9.95 else 2 if value >= 0.0995 else 3
 
 
-def p_text(test: Tested | None) -> str:
+def p_text(test: Significance | None) -> str:
     """Return the corrected p: ``p < 0.001``, ``p = 0.012``."""
     p = 1.0 if test is None else test.corrected
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
