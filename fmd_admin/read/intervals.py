@@ -79,6 +79,17 @@ class Intervals:
             return None, None
         return _hours(self.before), _hours(self.after)
 
+    def to_query(self) -> list[tuple[str, str]]:
+        """Return the pairs that bring these intervals back; without range and version filter."""
+        query = [("compare", self.compare)]
+        for side, scope in (("before", self.before), ("after", self.after)):
+            if self.compare == "version":
+                query.append((side, scope.versions[0]))
+            elif self.compare == "custom":
+                times = dict(scope.to_query())
+                query += [(f"{side}_{word}", times[word]) for word in ("from", "to")]
+        return query
+
 
 def _hours(scope: Scope) -> float | None:
     passed = min(scope.end_ms, scope.now_ms) - scope.start_ms
@@ -172,7 +183,8 @@ def _named(compare: str, calendar: Calendar, now_ms: int) -> tuple[Pair, Pair]:
     first = today if compare == "today" else today - timedelta(days=today.weekday())
     start = calendar.date_start(first)
     earlier = calendar.date_start(first - timedelta(days=days))
-    end_before = _same_hour(calendar, now_ms, days)
+    # Where the clock left out the hour after midnight, the first one that there was.
+    end_before = max(_same_hour(calendar, now_ms, days), calendar.next_hour(earlier))
     return (earlier, min(end_before, start)), (start, calendar.next_hour(now_ms))
 
 

@@ -23,6 +23,7 @@ def every_page(site: Site) -> list[str]:
         "/hourly-utilization",
         "/daily-utilization",
         "/api-performance",
+        "/reporting",
         f"/endpoint/{endpoint_id}/hourly-utilization",
         "/data/requests",
         f"/data/requests/details?id={request_id}",

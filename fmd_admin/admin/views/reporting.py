@@ -84,8 +84,8 @@ class ReportingPage(Page):
                 # What was refused stays in the form, to be mended there.
                 typed=request.args if found.refused else {},
                 row_links=[_links(result.intervals, row).pages for row in result.rows],
-                chart=self._chart(result, drawn) if drawn else None,
-                csv_url=_address("reporting.data_csv"),
+                chart=self._chart(found, drawn) if drawn else None,
+                csv_url=_address("reporting.data_csv", found),
                 chart_scripts=charts.scripts(self.panel.config.values, ("chart.js",)),
             )
 
@@ -119,14 +119,15 @@ class ReportingPage(Page):
             asked, refused = _without_details(scope, versions), True
         return Reported(scope, versions, report(connection, asked), refused)
 
-    def _chart(self, result: Report, drawn: list[Row]) -> Chart:
+    def _chart(self, found: Reported, drawn: list[Row]) -> Chart:
+        result = found.report
         names = f"{result.intervals.before_name} and {result.intervals.after_name}"
         noun = "endpoint" if len(drawn) == 1 else "endpoints"
         return Chart(
             kind="dumbbell",
             label=f"Median durations of {len(drawn)} {noun}, before and after: {names}.",
-            data_url=_address("reporting.data_json"),
-            csv_url=_address("reporting.data_csv"),
+            data_url=_address("reporting.data_json", found),
+            csv_url=_address("reporting.data_csv", found),
             table=result.table(),
         )
 
@@ -159,10 +160,10 @@ def _compares(found: Reported) -> list[Choice]:
     ]
 
 
-def _address(view: str) -> str:
-    """Return the address of another form of this report: with all of the URL's words."""
-    query = urlencode(list(request.args.items(multi=True)))
-    return f"{url_for(view)}?{query}" if query else url_for(view)
+def _address(view: str, found: Reported) -> str:
+    """Return the address of another form of what is shown, which may not be what was asked for."""
+    pairs = [*found.report.intervals.to_query(), *found.scope.to_query()]
+    return f"{url_for(view)}?{urlencode(pairs)}"
 
 
 def _requests_url(side: Scope, endpoint: str | None = None) -> str:
