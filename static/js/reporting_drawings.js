@@ -3,12 +3,11 @@
 
 (() => {
   const { requests, fade, ms, shortMs, clip, links, axis } = window.fmdCharts;
-  const MOST = 40;
   const TONES = { slower: "bad", faster: "ok" };
 
   /** A line from the median before (hollow) to the one after (filled), for each endpoint. */
   function dumbbell(data, color, width) {
-    const rows = data.endpoints.filter((row) => row.drawn).slice(0, MOST);
+    const rows = data.endpoints.filter((row) => row.drawn);
     const [first, second] = data.intervals.map((side) => side.name);
     const tone = ({ verdicts }) =>
       color(verdicts.map(({ kind }) => TONES[kind]).find(Boolean) ?? "series-1");

@@ -26,6 +26,8 @@ from .pages import ENDPOINT_TABS, Chart, Page, range_suffix
 VERSION_RANGE = "30d"
 #: Groups that are shown folded: there is mostly nothing to do about them.
 FOLDED = ("busier", "quieter", "too_little", "unchanged")
+#: Endpoints that the chart shows.
+MOST_DRAWN = 40
 #: How a group's tile and badge are coloured.
 TONES = {"slower": "bad", "more_errors": "bad", "faster": "ok", "fewer_errors": "ok"}
 
@@ -85,6 +87,8 @@ class ReportingPage(Page):
                 typed=request.args if found.refused else {},
                 row_links=[_links(result.intervals, row).pages for row in result.rows],
                 chart=self._chart(found, drawn) if drawn else None,
+                drawn=len(drawn),
+                most_drawn=MOST_DRAWN,
                 csv_url=_address("reporting.data_csv", found),
                 chart_scripts=charts.scripts(self.panel.config.values, ("chart.js",)),
             )
@@ -122,10 +126,11 @@ class ReportingPage(Page):
     def _chart(self, found: Reported, drawn: list[Row]) -> Chart:
         result = found.report
         names = f"{result.intervals.before_name} and {result.intervals.after_name}"
-        noun = "endpoint" if len(drawn) == 1 else "endpoints"
+        number = min(len(drawn), MOST_DRAWN)
+        noun = "endpoint" if number == 1 else "endpoints"
         return Chart(
             kind="dumbbell",
-            label=f"Median durations of {len(drawn)} {noun}, before and after: {names}.",
+            label=f"Median durations of {number} {noun}, before and after: {names}.",
             data_url=_address("reporting.data_json", found),
             csv_url=_address("reporting.data_csv", found),
             table=result.table(),
@@ -199,7 +204,7 @@ def _sides(result: Report) -> list[dict[str, Any]]:
 
 
 def _drawn(result: Report) -> list[Row]:
-    """Return the rows with a median on both sides; the chart's script takes the first of them."""
+    """Return the rows with enough requests on both sides; the chart shows the first of them."""
     return [row for row in result.rows if min(_hits(row)) >= comparison.MIN_HITS]
 
 
@@ -209,7 +214,7 @@ def _hits(row: Row) -> tuple[int, int]:
 
 def _as_json(result: Report) -> dict[str, Any]:
     asked = result.intervals
-    drawn = {row.endpoint_id for row in _drawn(result)}
+    drawn = {row.endpoint_id for row in _drawn(result)[:MOST_DRAWN]}
     return {
         "compare": asked.compare,
         "timezone": str(asked.after.zone),

@@ -33,8 +33,10 @@ REFUSED = (
 )
 
 
-def fill(bound: Bound, name: str, version: str, days_ago: float, median_ms: float) -> None:
-    """Two hundred requests around a moment; a tenth of them failed."""
+def fill(
+    bound: Bound, name: str, version: str, days_ago: float, median_ms: float, hits: int = 200
+) -> None:
+    """Requests just before a moment; a tenth of them failed."""
     chance = random.Random(f"{name}{version}")
     now_ms = time.time_ns() // 1_000_000
     rows = [
@@ -47,7 +49,7 @@ def fill(bound: Bound, name: str, version: str, days_ago: float, median_ms: floa
             None,
             None,
         )
-        for number in range(200)
+        for number in range(hits)
     ]
     BatchWriter(bound.monitor.store, lambda: 1).write(Batch(f"{name}{version}", 1, version, rows))
 
@@ -205,6 +207,17 @@ def test_hostile_names_are_inert_in_page_and_data(bound: Bound, anna: Browser) -
         json.loads(data.text)
     answer = anna.get("/reporting?compare=<script>alert(1)</script>")
     assert "<script>alert" not in answer.text
+
+
+def test_the_chart_shows_the_first_40_and_says_so(bound: Bound, anna: Browser) -> None:
+    for number in range(42):
+        for version, days_ago in (("1.0", 10), ("1.1", 2)):
+            fill(bound, f"page_{number}", version, days_ago, 10, hits=30)
+    rows = anna.get("/reporting/data.json").get_json()["endpoints"]
+    assert [row["drawn"] for row in rows] == [True] * 40 + [False] * 2
+    page = anna.get("/reporting").text
+    assert "The first 40 endpoints by the time" in page
+    assert "Median durations of 40 endpoints" in page
 
 
 def test_the_limits_are_said(changed: Bound, anna: Browser) -> None:
