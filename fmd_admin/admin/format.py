@@ -46,16 +46,6 @@ def percent(share: float | None, *, fine: bool = False) -> str:
     return f"{value:.{digits}f} %"
 
 
-def change(part: float | None) -> str:
-    """Return a relative change: ``+38 %``, ``−4 %``, ``0 %``, from ten times on ``× 12``."""
-    if part is None:
-        return NONE
-    if part >= 9:
-        return f"× {part + 1:,.0f}"
-    value = round(100 * part)
-    return f"+{value} %" if value > 0 else f"{MINUS}{-value} %" if value < 0 else "0 %"
-
-
 def points(difference: float | None) -> str:
     """Return the difference of two shares in percentage points: ``+0.2 points``."""
     if difference is None:
@@ -63,6 +53,17 @@ def points(difference: float | None) -> str:
     value = round(100 * difference, 1)
     sign = "+" if value > 0 else MINUS if value < 0 else ""
     return f"{sign}{abs(value):g} {'point' if abs(value) == 1 else 'points'}"
+
+
+def change(part: float | None) -> str:
+    """Return a change (0.1 = 10 % more) with its sign: ``+38 %``, ``−4.2 %``, ``±0 %``."""
+    if part is None:
+        return NONE
+    value = abs(100 * part)
+    text = f"{value:,.{0 if value >= 9.95 else 1}f} %"
+    if value < 0.05:
+        return "\N{PLUS-MINUS SIGN}0 %"
+    return ("+" if part > 0 else MINUS) + text
 
 
 def exact(moment: datetime | None, zone: ZoneInfo) -> str:
@@ -117,4 +118,10 @@ def value(item: object, kind: Kind, zone: ZoneInfo) -> str:
             return ms(item)
         if kind == "percent":
             return percent(item, fine=True)
+        if kind == "rate":
+            return f"{item:,.0f}" if item >= 99.5 else f"{item:.2g}"
+        if kind == "change":
+            return change(item)
+        if kind == "p":
+            return "< 0.001" if item < 0.001 else f"{item:.2g}"
     return str(item)

@@ -37,6 +37,7 @@ from .views.outliers import OutliersPage
 from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
+from .views.reporting import ReportingPage
 from .views.settings import SettingsPage
 from .views.status_codes import StatusCodesPage
 from .views.summary import SummaryPage
@@ -156,6 +157,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         PerformancePage(),
         SummaryPage(),
         VersionPerformancePage(),
+        ReportingPage(),
         ProfilerPage(),
         GroupedPage(),
         StatusCodesPage(),

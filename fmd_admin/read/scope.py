@@ -243,9 +243,9 @@ def _custom(
 ) -> tuple[int, int]:
     if not from_texts:
         raise ScopeError("A custom range needs its beginning, such as from=2026-11-01T00:00.")
-    start = _moment(calendar.zone, "from", from_texts[-1])
+    start = moment_of(calendar.zone, "from", from_texts[-1])
     if to_texts:
-        end = _moment(calendar.zone, "to", to_texts[-1])
+        end = moment_of(calendar.zone, "to", to_texts[-1])
     else:
         end = calendar.next_hour(now_ms)
     if end <= start:
@@ -255,7 +255,11 @@ def _custom(
     return start, end
 
 
-def _moment(zone: ZoneInfo, word: str, text: str) -> int:
+def moment_of(zone: ZoneInfo, word: str, text: str) -> int:
+    """Return the UTC ms of a time of the URL, on the wall clock of ``zone``.
+
+    Raises ScopeError, which names the ``word`` it stood under, for what is not written so.
+    """
     refusal = ScopeError(f"'{word}' is {text[:40]!r}. Write it as 2026-11-01T00:00.")
     if "T" not in text:
         raise refusal

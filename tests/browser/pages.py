@@ -31,6 +31,7 @@ def every_page(site: Site) -> list[str]:
         f"/endpoint/{endpoint_id}",
         "/version-performance",
         "/status-codes",
+        "/reporting",
         f"/endpoint/{endpoint_id}/hourly-utilization",
         f"/endpoint/{endpoint_id}/versions",
         f"/endpoint/{endpoint_id}/status-codes",

@@ -130,16 +130,21 @@ class Page(BaseView):
         return current_panel()
 
     def scope(
-        self, connection: Connection, endpoint_id: int | None = None, *, strict: bool = False
+        self,
+        connection: Connection,
+        endpoint_id: int | None = None,
+        *,
+        strict: bool = False,
+        default_range: str | None = None,
     ) -> Scope:
-        """Return what the URL asks for.
+        """Return what the URL asks for, and ``default_range`` (the setting's) if no range.
 
         A range that is not understood is said in a message, and the default one is used. With
         ``strict`` it ends the request with 400: a download must not hold something else.
         """
         options: dict[str, Any] = {
             "zone": self.panel.store.timezone,
-            "default_range": self.panel.config.values.default_range,
+            "default_range": default_range or self.panel.config.values.default_range,
             "now_ms": time.time_ns() // 1_000_000,
             "endpoint_id": endpoint_id,
         }
