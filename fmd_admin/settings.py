@@ -225,7 +225,7 @@ class Settings:
         unit="seconds",
     )
     lease_ttl_s: float = _number(
-        10.0,
+        5.0,
         2.0,
         300.0,
         "After this time without a sign of life another process takes the jobs over.",
