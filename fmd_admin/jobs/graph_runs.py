@@ -69,47 +69,64 @@ class GraphRuns:
         self._lease: Lease | None = None
         self._workers = Workers()
         self._running: dict[str, Running] = {}
+        self._swept = False
 
     after_fork = _forget
 
     def start(self, scheduler: Any, lease: Lease) -> None:
         """Put every graph on ``scheduler``, whose executor EXECUTOR calls ``job(tick)``.
 
-        Graphs that are not added any more are marked so. Raises what the database raises.
+        Never raises: what fails is reported and tried again in :meth:`look_after`, so that the
+        other jobs go on.
         """
         with self._lock:
             self._scheduler, self._lease = scheduler, lease
             self._workers = Workers()
+            self._swept = False
         # From here on who adds a graph schedules it, too; twice does no harm.
-        graphs = list(self._graphs)
-        with self._store.read() as connection:
-            known = rows.known(connection)
-        gone = [
-            title
-            for title, words in known.items()
-            if words is not None and title not in {graph.title for graph in graphs}
-        ]
-        if gone:
-            with self._store.write() as connection:
-                lease.fence(connection)
-                rows.forget_schedules(connection, gone)
-        for graph in graphs:
-            self._schedule(graph)
+        self._schedule_missing()
 
     def added(self, graph: Graph) -> None:
-        """Take up a graph that was added while the jobs run."""
-        if self._scheduler is None:
-            return
-        try:
-            self._schedule(graph)
-        except LeaseLostError:
-            pass  # The process that has it now adds the graph as well.
-        except Exception:  # noqa: BLE001 - the host goes on; the next start of the jobs tries again
-            self._report("scheduling a custom graph")
+        """Take up a graph that was added, or replaced, while the jobs run."""
+        with self._lock:
+            if self._scheduler is None:
+                return
+            self._running.pop(graph.title, None)
+        self._schedule_missing()
 
     def look_after(self) -> None:
         """Help graphs that wait for one that hangs; to be called about once a second."""
+        self._schedule_missing()
         self._workers.relieve()
+
+    def _schedule_missing(self) -> None:
+        graphs = list(self._graphs)
+        if not self._swept:
+            self._swept = self._tried(partial(self._sweep, {graph.title for graph in graphs}))
+        for graph in graphs:
+            if graph.title not in self._running:
+                self._tried(partial(self._schedule, graph))
+
+    def _tried(self, what: Callable[[], None]) -> bool:
+        """Do it; return whether it was done. A graph that cannot be scheduled stops no other."""
+        try:
+            what()
+        except LeaseLostError:
+            return False  # The process that has it now has these graphs as well.
+        except Exception:  # noqa: BLE001 - tried again in a second
+            self._report("scheduling custom graphs (tried again until it works)")
+            return False
+        return True
+
+    def _sweep(self, titles: set[str]) -> None:
+        """Mark the graphs that the host does not add any more."""
+        with self._store.read() as connection:
+            known = rows.known(connection)
+        gone = [title for title, words in known.items() if words and title not in titles]
+        if gone:
+            with self._store.write() as connection:
+                self._fence(connection)
+                rows.forget_schedules(connection, gone)
 
     def stop(self, wait_s: float = 0.0) -> None:
         """Take the graphs off; a function that runs gets ``wait_s`` to end."""
@@ -139,7 +156,6 @@ class GraphRuns:
             scheduler = self._scheduler
             if scheduler is None:
                 return
-            self._running[graph.title] = running
         scheduler.add_job(
             self._due,
             trigger,
@@ -152,6 +168,9 @@ class GraphRuns:
             coalesce=True,
             next_run_time=first,
         )
+        with self._lock:
+            if self._scheduler is scheduler:
+                self._running[graph.title] = running
         missed = self._missed(trigger, row, now)
         if missed is not None:
             self._due(running, missed)
@@ -164,14 +183,14 @@ class GraphRuns:
         after = max(now - timedelta(seconds=CATCH_UP_S), from_millis(known))
         return last_tick(trigger, after, now)
 
-    def _due(self, running: Running, tick: datetime) -> None:
-        """Hand a run to the workers; called in the scheduler's thread."""
+    def _due(self, running: Running, tick: datetime | None = None) -> None:
+        """Hand a run to the workers; called in the scheduler's thread, which gives the tick."""
         tick_ms = _millis(tick)
-        if tick_ms is None:
+        if tick is None or tick_ms is None:
             return
         with self._lock:
-            if self._running.get(running.graph.title) is not running:
-                return  # It was taken off or replaced.
+            if self._running.get(running.graph.title, running) is not running:
+                return  # It was replaced.
             before, running.busy = running.busy, running.busy or tick_ms
         if before is None:
             running.skipping = False

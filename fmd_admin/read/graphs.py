@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from statistics import median
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
+from sqlalchemy import BigInteger, Connection, func, select, type_coerce
 
 from ..store.models import CustomGraph, CustomGraphValue
 from ..store.store import Store
@@ -54,9 +56,7 @@ class GraphInfo:
 
     def overdue(self, now_ms: int) -> bool:
         """Whether no process seems to run it: its next run is past."""
-        return (
-            self.next_run is not None and self.next_run.timestamp() * 1000 < now_ms - _OVERDUE_MS
-        )
+        return self.next_run is not None and self.next_run.timestamp() * 1000 < now_ms - _OVERDUE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,7 @@ def values(connection: Connection, scope: Scope, info: GraphInfo) -> GraphValues
     mine = CustomGraphValue.graph_id == info.id
     inside = (mine, CustomGraphValue.time >= start_ms, CustomGraphValue.time < end_ms)
     rows = connection.execute(
-        select(_TIME, _VALUE)
-        .where(*inside)
-        .order_by(CustomGraphValue.time)
-        .limit(MOST_POINTS + 1)
+        select(_TIME, _VALUE).where(*inside).order_by(CustomGraphValue.time).limit(MOST_POINTS + 1)
     ).all()
     points = [(row[0], row[1]) for row in rows]
     steps: list[Step] = []
@@ -249,8 +246,8 @@ def export(store: Store, graph_id: int, scope: Scope) -> Iterator[tuple[datetime
         after_ms = rows[-1][0]
 
 
-def _infos() -> Select[tuple[object, ...]]:
-    statement: Select[tuple[object, ...]] = select(
+def _infos() -> Any:
+    return select(
         CustomGraph.id,
         CustomGraph.title,
         CustomGraph.schedule,
@@ -260,7 +257,6 @@ def _infos() -> Select[tuple[object, ...]]:
         CustomGraph.error,
         CustomGraph.error_at,
     )
-    return statement
 
 
 def _is_failing(info: GraphInfo, last_time: datetime | None) -> bool:
@@ -291,5 +287,5 @@ def _steps(
 
 
 def _gap_ms(points: list[tuple[int, float]]) -> int | None:
-    pauses = [after - before for (before, _), (after, _) in zip(points, points[1:], strict=False)]
+    pauses = [after - before for (before, _), (after, _) in pairwise(points)]
     return int(_GAP * median(pauses)) if len(pauses) >= 3 else None

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "count", "ms", "percent", "time", "date"]
+Kind = Literal["text", "count", "number", "ms", "percent", "time", "date"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column. ``kind`` says what its values are.
 
-    text: str · count: int · ms: float, milliseconds · percent: float, 1.0 = 100 % ·
-    time: aware datetime · date: ISO text ``2026-11-22``. None where there is no value.
+    text: str · count: int · number: float · ms: float, milliseconds ·
+    percent: float, 1.0 = 100 % · time: aware datetime · date: ISO text ``2026-11-22``. None where
+    there is no value.
     """
 
     key: str

@@ -256,6 +256,15 @@
     };
   }
 
+  /** Leave some room above and below the lines, but none below zero for what is never negative. */
+  function room(scale) {
+    const { min, max } = scale;
+    if (!(max > min)) return;
+    const pad = 0.05 * (max - min);
+    scale.max = max + pad;
+    scale.min = min >= 0 ? Math.max(0, min - pad) : min - pad;
+  }
+
   /** Lines over time: see the head of this file. */
   function lineOverTime(data, color, width) {
     const zone = data.range.timezone;
@@ -303,7 +312,7 @@
             }),
             y: axis(color, {
               beginAtZero: data.unit === "ms" || data.unit === "percent" || data.unit === "count",
-              grace: "5%",
+              afterDataLimits: room,
               ticks: { maxTicksLimit: 7, callback: show.short, ...(whole ? { precision: 0 } : {}) },
             }),
           },
