@@ -91,7 +91,7 @@ def schedule(kind: Any, fields: Mapping[str, Any]) -> Schedule:
                 f"A trigger object holds its schedule already. Leave out {_listed(given)}."
             )
         return Schedule(kind, {})
-    if kind not in FIELDS:
+    if not isinstance(kind, str) or kind not in FIELDS:
         raise GraphError(
             f"The trigger is {kind!r}. Allowed: 'cron', 'interval' or an APScheduler trigger "
             "object."
@@ -109,6 +109,8 @@ def schedule(kind: Any, fields: Mapping[str, Any]) -> Schedule:
     except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
         raise GraphError(f"{kind} does not understand {_shown(given)}: {error}") from error
     length_s = getattr(trigger, "interval_length", None)
+    if kind == "interval" and not any(given.get(name) for name in own):
+        length_s = 0.0  # APScheduler takes it for a second.
     if length_s is not None and not (length_s >= SHORTEST_S and math.isfinite(length_s)):
         raise GraphError(f"The interval is {length_s:g} s. Allowed: {SHORTEST_S:g} s and more.")
     return found

@@ -294,7 +294,7 @@
           plugins: {
             legend: legend(color, data.series.length > 1),
             tooltip: tips(data, words, show),
-            decimation: { enabled: true, algorithm: "lttb" },
+            decimation: { enabled: true, algorithm: "lttb", samples: Math.max(width, 300), threshold: 1.5 * Math.max(width, 300) },
             zoom: zooming(data, color, full),
             annotation: { annotations: markerLines(data, color, full, width) },
           },
