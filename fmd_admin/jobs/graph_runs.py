@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from ..store.types import from_millis
 from .graphs import Graph, Graphs, error_text, now_ms, number
 from .schedules import Trigger, last_tick
 from .workers import Workers
+
+logger = logging.getLogger("fmd_admin")
 
 #: The executor of the scheduler that hands the scheduled time over.
 EXECUTOR = "graphs"
@@ -70,6 +73,7 @@ class GraphRuns:
         self._workers = Workers()
         self._running: dict[str, Running] = {}
         self._swept = False
+        self._warned = False
 
     after_fork = _forget
 
@@ -127,6 +131,16 @@ class GraphRuns:
             with self._store.write() as connection:
                 self._fence(connection)
                 rows.forget_schedules(connection, gone)
+
+    def without_threads(self) -> None:
+        """Say once that there are graphs which cannot run in this process."""
+        if self._warned or not list(self._graphs):
+            return
+        self._warned = True
+        logger.warning(
+            "fmd_admin: custom graphs do not run, because this server runs without threads. "
+            "With uWSGI, set enable-threads."
+        )
 
     def stop(self, wait_s: float = 0.0) -> None:
         """Take the graphs off; a function that runs gets ``wait_s`` to end."""

@@ -37,8 +37,8 @@ class Graphs:
         self._listeners: WeakSet[Any] = WeakSet()
 
     def __iter__(self) -> Iterator[Graph]:
-        with self._lock:
-            return iter(list(self._graphs.values()))
+        # Without the lock, which another thread may hold when the process forks.
+        return iter(list(self._graphs.values()))
 
     def add(
         self, title: str, func: Callable[[], Any], trigger: Any, fields: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Graphs:
                     f"Custom graph {name!r}: there is one with this title already. Give this one "
                     "another title."
                 )
-            self._graphs[name] = graph
+            self._graphs = {**self._graphs, name: graph}
         for listener in list(self._listeners):
             listener.added(graph)
         return graph

@@ -66,6 +66,8 @@ class Jobs:
         """
         if self._lease.tick():
             if not threads:
+                if self._graphs is not None:
+                    self._graphs.without_threads()
                 self._guarded("merging the rollups", self.merge_rollups)()
             elif self._scheduler is None:
                 self._start_scheduler()

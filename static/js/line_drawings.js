@@ -147,6 +147,11 @@
     return color(series.color ?? `series-${(index % 9) + 1}`);
   }
 
+  function dotRadius(points) {
+    if (points === 1) return 4;
+    return points <= FEW_POINTS ? 2.5 : 0;
+  }
+
   function lines(data, color, spanGaps) {
     return data.series.map((series, index) => {
       const line = lineColor(series, index, color);
@@ -158,7 +163,9 @@
         backgroundColor: line,
         borderWidth: 1.6,
         borderJoinStyle: "round",
-        pointRadius: series.points.length <= FEW_POINTS ? 2.5 : 0,
+        pointRadius: dotRadius(series.points.length),
+        // Dots at the edges are whole.
+        clip: 6,
         pointHoverRadius: 4,
         pointHitRadius: 8,
         spanGaps,
@@ -206,7 +213,8 @@
         to = Math.max(to, points.at(-1)[0]);
       }
     }
-    return to > from ? { min: from, max: to } : { min: from - MINUTE, max: from + MINUTE };
+    if (!(to >= from)) return { min: Date.now() - MINUTE, max: Date.now() };
+    return to - from >= MINUTE ? { min: from, max: to } : { min: from - MINUTE / 2, max: to + MINUTE / 2 };
   }
 
   function legend(color, shown) {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -151,3 +153,24 @@ def test_the_extension_s_own_way(apps: list[Flask], tmp_path: Path) -> None:
     assert [graphs(app) for app in apps] == [expected, expected]
     with pytest.raises(BindError, match="several apps"):
         _ = fmd.admin
+
+
+def test_the_readme_s_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## Custom graphs") : text.index("## Versions")]
+    example = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
+    monkeypatch.setenv("FMD_DATABASE", f"sqlite:///{tmp_path}/fmd.db")
+    monkeypatch.setenv("FMD_USERNAME", "anna")
+    monkeypatch.setenv("FMD_PASSWORD", "correct horse")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "disk"}
+    exec(example, names)
+    try:
+        assert graphs(names["app"]) == {
+            "Free disk space (GB)": "every 10 seconds",
+            "Routes at midnight": "every day at 23:59:00 (UTC)",
+        }
+        assert names["free_gb"]() > 0
+        assert names["app"].test_client().get("/").text == "Hello"
+    finally:
+        names["app"].extensions["fmd_admin"].close()

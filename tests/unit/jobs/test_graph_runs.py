@@ -440,3 +440,19 @@ def test_a_child_after_a_fork_knows_nothing_of_the_parent_s_runs(process: Proces
     assert process.runs._workers is not workers
     process.graphs.add("Late", lambda: 1, "interval", {"minutes": 1})
     assert process.runs._running == {}
+
+
+def test_without_threads_it_is_said_once_that_graphs_do_not_run(
+    store: Store, app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults, graphs = Faults(), Graphs()
+    runs = GraphRuns(store, graphs, lambda: app, faults.report)
+    jobs = Jobs(store, "a", report=faults.report, graphs=runs)
+    jobs.tick(threads=False)
+    assert caplog.records == []
+    graphs.add("Users", lambda: 1, "interval", {"minutes": 1})
+    jobs.tick(threads=False)
+    jobs.tick(threads=False)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "enable-threads" in caplog.text
+    jobs.stop()
