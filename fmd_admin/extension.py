@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import flask_admin
@@ -32,6 +32,8 @@ from .collect.version import host_version
 from .collect.watching import Watch
 from .errors import BindError
 from .faults import Faults
+from .jobs.graph_runs import GraphRuns
+from .jobs.graphs import Graphs
 from .jobs.scheduler import Jobs
 from .read.means import means
 from .recorder.batching import storable
@@ -52,6 +54,7 @@ EXTENSION = "fmd_admin"
 #: In click's context while ``flask fmd migrate`` runs.
 MIGRATING = "fmd_admin.migrating"
 _SESSION_LABEL = b"fmd_admin panel session"
+_Function = TypeVar("_Function", bound=Callable[[], Any])
 
 
 class FMDAdmin:
@@ -76,6 +79,8 @@ class FMDAdmin:
         self.group_by = group_by
         self.get_ip = get_ip
         self.config_file = config_file
+        #: The custom graphs; those of another FMDAdmin may take their place before init_app.
+        self.graphs = Graphs()
         self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
         if app is not None:
             self.init_app(app)
@@ -92,10 +97,36 @@ class FMDAdmin:
             app_config=app.config,
             code=self.settings,
         )
-        monitor = Monitor(app, loaded, group_by=self.group_by, get_ip=self.get_ip)
+        monitor = Monitor(
+            app, loaded, group_by=self.group_by, get_ip=self.get_ip, graphs=self.graphs
+        )
         app.extensions[EXTENSION] = monitor
         self._monitors[app] = monitor
         return monitor
+
+    def add_graph(
+        self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+    ) -> None:
+        """Keep the number that ``func`` gives over time, and show it under Custom graphs.
+
+        ``trigger`` is "cron" with singular fields (``minute=0``), "interval" with plural ones
+        (``minutes=5``), or an APScheduler trigger object. May be called before or after
+        ``init_app``, and counts for every app that is bound. ``func`` is called without
+        arguments in the app's context, outside of any request, in one process of all. Raises
+        GraphError for a schedule, title or function that cannot be.
+        """
+        self.graphs.add(title, func, trigger, schedule)
+
+    def graph(
+        self, title: str, trigger: Any = "interval", **schedule: Any
+    ) -> Callable[[_Function], _Function]:
+        """Return the decorator of :meth:`add_graph`: ``@fmd.graph("Users", minutes=5)``."""
+
+        def decorate(func: _Function) -> _Function:
+            self.add_graph(title, func, trigger, **schedule)
+            return func
+
+        return decorate
 
     @property
     def admin(self) -> flask_admin.Admin:
@@ -121,6 +152,7 @@ class Monitor:
         *,
         group_by: Any,
         get_ip: Callable[[], str | None] | None,
+        graphs: Graphs,
     ) -> None:
         values = loaded.values
         # Not the app itself: it refers to us, and must be free to go.
@@ -138,7 +170,12 @@ class Monitor:
             lambda: self.config.values.monitor_level,
             lambda frame: self.watch.frames.source(frame),
         )
-        self.jobs = Jobs(self.store, secrets.token_hex(16), report=self.faults.report)
+        self.jobs = Jobs(
+            self.store,
+            secrets.token_hex(16),
+            report=self.faults.report,
+            graphs=GraphRuns(self.store, graphs, self._host, self.faults.report),
+        )
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),

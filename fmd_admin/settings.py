@@ -224,8 +224,10 @@ class Settings:
         "Pause between two merges of new measurements into the rollups.",
         unit="seconds",
     )
+    # Beats and looks at them are up to 1.5 s apart, so a dead process is followed within 8 s. With
+    # a shorter time one that is only busy loses the jobs, which costs a moment and does no harm.
     lease_ttl_s: float = _number(
-        10.0,
+        5.0,
         2.0,
         300.0,
         "After this time without a sign of life another process takes the jobs over.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,19 @@ _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 def count(value: int | None) -> str:
     """Return a whole number with its thousands apart: ``539,758``."""
     return NONE if value is None else f"{value:,}"
+
+
+def number(value: float | None) -> str:
+    """Return any number with up to six digits that matter: ``1,234.5``, ``0.25``, ``1.2e-09``."""
+    if value is None:
+        return NONE
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.6g}"
+    digits = max(0, 5 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def ms(value: float | None) -> str:
@@ -114,6 +128,8 @@ def value(item: object, kind: Kind, zone: ZoneInfo) -> str:
     if isinstance(item, (int, float)):
         if kind == "count":
             return count(int(item))
+        if kind == "number":
+            return number(item)
         if kind == "ms":
             return ms(item)
         if kind == "percent":

@@ -26,10 +26,13 @@ class DashboardConfig:
 
     group_by: Any
     get_ip: Callable[[], str | None] | None
+    _graphs: FMDAdmin
 
     def __init__(self) -> None:
         object.__setattr__(self, "_file", None)
         object.__setattr__(self, "_code", {})
+        # Never bound: it keeps the graphs for all that are, whether added before or after.
+        object.__setattr__(self, "_graphs", FMDAdmin())
         object.__setattr__(self, "group_by", None)
         object.__setattr__(self, "get_ip", None)
 
@@ -71,12 +74,20 @@ class DashboardConfig:
 
     def extension(self) -> FMDAdmin:
         """Return a new extension with everything that was set so far."""
-        return FMDAdmin(
+        made = FMDAdmin(
             settings=self._code,
             group_by=self.group_by,
             get_ip=self.get_ip,
             config_file=self._file,
         )
+        made.graphs = self._graphs.graphs
+        return made
+
+    def add_graph(
+        self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+    ) -> None:
+        """Add a custom graph to everything that is or will be bound."""
+        self._graphs.add_graph(title, func, trigger, **schedule)
 
 
 #: What the host sets before it binds.
@@ -88,3 +99,13 @@ def bind(app: Flask) -> FMDAdmin:
     extension = config.extension()
     extension.init_app(app)
     return extension
+
+
+def add_graph(
+    title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+) -> None:
+    """Keep the number that ``func`` gives over time: see :meth:`FMDAdmin.add_graph`.
+
+    May be called before or after :func:`bind`.
+    """
+    config.add_graph(title, func, trigger, **schedule)

@@ -19,6 +19,7 @@ from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
 from ..store.store import Store
+from .graph_runs import EXECUTOR, LAST_RUN_S, GraphRuns
 
 LEASE_NAME = "jobs"
 #: Deltas that one transaction merges: writers wait for it.
@@ -29,7 +30,8 @@ class Jobs:
     """Runs the jobs in this process while it holds the lease.
 
     ``owner`` is unique to the process. ``report`` is called inside an except block with the name
-    of what failed. Nothing runs before the first :meth:`tick`.
+    of what failed. ``graphs`` are the host's custom graphs, if it may have any. Nothing runs
+    before the first :meth:`tick`.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Jobs:
         *,
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        graphs: GraphRuns | None = None,
     ) -> None:
+        self._graphs = graphs
         self._store = store
         self._report = report
         self._clock = clock
@@ -62,15 +66,22 @@ class Jobs:
         """
         if self._lease.tick():
             if not threads:
+                if self._graphs is not None:
+                    self._graphs.without_threads()
                 self._guarded("merging the rollups", self.merge_rollups)()
             elif self._scheduler is None:
                 self._start_scheduler()
+            elif self._graphs is not None:
+                self._graphs.look_after()
         else:
             self._stop_scheduler()
 
     def stop(self) -> None:
-        """End the jobs and give the lease back. A running job is waited for."""
-        self._stop_scheduler()
+        """End the jobs and give the lease back. A running job is waited for.
+
+        The function of a custom graph is given a moment only: it is not ours, and may hang.
+        """
+        self._stop_scheduler(LAST_RUN_S)
         try:
             self._lease.release()
         except Exception:  # noqa: BLE001 - the process ends; others take over after the TTL
@@ -80,6 +91,8 @@ class Jobs:
         """Forget the parent's jobs: its thread is not here, and its lease is the parent's."""
         self._scheduler = None
         self._lease = self._new_lease(secrets.token_hex(16))
+        if self._graphs is not None:
+            self._graphs.after_fork()
 
     def merge_rollups(self) -> None:
         """Move what batches added into the rollups, until nothing waits."""
@@ -94,8 +107,9 @@ class Jobs:
 
     def _start_scheduler(self) -> None:
         scheduler = BackgroundScheduler(
-            # Its thread is the third and last of ours in the process.
-            executors={"default": _SameThread()},
+            # Its thread is the third and last of ours in the process; functions of custom graphs,
+            # which may take as long as they like, run in others.
+            executors={"default": _SameThread(), EXECUTOR: _AtTick()},
             job_defaults={"coalesce": True, "max_instances": 1},
             timezone=timezone.utc,
             logger=logging.getLogger("fmd_admin.jobs"),
@@ -106,13 +120,17 @@ class Jobs:
             id="merge_rollups",
             next_run_time=datetime.now(timezone.utc),
         )
+        if self._graphs is not None:
+            self._graphs.start(scheduler, self._lease)
         scheduler.start()
         self._scheduler = scheduler
 
-    def _stop_scheduler(self) -> None:
+    def _stop_scheduler(self, wait_s: float = 0.0) -> None:
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
             scheduler.shutdown()
+            if self._graphs is not None:
+                self._graphs.stop(wait_s)
 
     def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
         """Return ``job`` with its faults reported, so that its next run comes all the same."""
@@ -136,4 +154,12 @@ class _SameThread(BaseExecutor):  # type: ignore[misc]
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:  # noqa: ARG002
         job.func(*job.args, **job.kwargs)
+        self._run_job_success(job.id, [])
+
+
+class _AtTick(BaseExecutor):  # type: ignore[misc]
+    """Calls jobs with the time they were scheduled for, the newest of several; they only begin."""
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        job.func(*job.args, run_times[-1])
         self._run_job_success(job.id, [])

@@ -10,6 +10,7 @@ from datetime import datetime
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects import mysql
@@ -378,3 +380,42 @@ class OutlierSkipped(db.Model):  # type: ignore[name-defined,misc]
     endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
     version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
     hits: Mapped[int] = mapped_column(Integer)
+
+
+class CustomGraph(db.Model):  # type: ignore[name-defined,misc]
+    """A custom graph that was ever scheduled.
+
+    ``schedule`` is in words, None once the host's code does not add the graph any more.
+    ``last_run`` is the scheduled time of the newest run: a later one must lie after it. ``error``
+    is the newest fault of a run or value, with the scheduled time of that run.
+    """
+
+    __tablename__ = "fmd_graph"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    title: Mapped[str] = mapped_column(Name, unique=True)
+    first_seen: Mapped[datetime] = mapped_column(UTCMillis)
+    schedule: Mapped[str | None] = mapped_column(String(255))
+    last_run: Mapped[datetime | None] = mapped_column(UTCMillis)
+    next_run: Mapped[datetime | None] = mapped_column(UTCMillis)
+    error: Mapped[str | None] = mapped_column(String(1000))
+    error_at: Mapped[datetime | None] = mapped_column(UTCMillis)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class CustomGraphValue(db.Model):  # type: ignore[name-defined,misc]
+    """What a custom graph's function gave; ``time`` is when the run was scheduled."""
+
+    __tablename__ = "fmd_graph_value"
+    __table_args__ = (
+        UniqueConstraint("graph_id", "time"),
+        Index("fmd_graph_value_time", "time"),
+    )
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    graph_id: Mapped[int] = mapped_column(ForeignKey(CustomGraph.id))
+    time: Mapped[datetime] = mapped_column(UTCMillis)
+    # MySQL's FLOAT has seven digits.
+    value: Mapped[float] = mapped_column(Double)
+
+    graph: Mapped[CustomGraph] = relationship()

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or
 
 from ...errors import ScopeError
 from ...store.aggregate import FIRST_ERROR
-from ...store.models import Client, Endpoint, Group
+from ...store.models import Client, CustomGraph, CustomGraphValue, Endpoint, Group
 from ...store.types import METHOD_CODES, METHODS
 
 LONGEST = 255
@@ -200,6 +200,18 @@ def request_filters(model: Any) -> tuple[Filter, ...]:
 ENDPOINT_FILTERS = (
     Filter("level", "Level", _level, allowed="a level from 0 to 3", options=_levels),
 )
+
+
+def _graph_title(text: str) -> ColumnElement[bool]:
+    named = select(CustomGraph.id).where(CustomGraph.title == text)
+    return CustomGraphValue.graph_id.in_(named)
+
+
+def _graph_titles(connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(CustomGraph.title).order_by(CustomGraph.title)).all()
+
+
+GRAPH_FILTERS = (Filter("graph", "Graph", _graph_title, options=_graph_titles),)
 
 
 def search_requests(model: Any, text: str) -> ColumnElement[bool]:

@@ -103,6 +103,8 @@ class Page(BaseView):
     """
 
     _default_view = "index"
+    #: Whether the bar at the top lets one choose versions of the app.
+    by_version = True
 
     def __init__(self, name: str, endpoint: str, category: str = CATEGORY) -> None:
         # Flask-Admin knows a default view only by the address "/", which ours do not have.
@@ -180,7 +182,7 @@ class Page(BaseView):
         """
         bar = scope_bar(
             scope,
-            catalog.versions(connection),
+            catalog.versions(connection) if self.by_version else [],
             request.script_root + request.path,
             request.args.items(multi=True),
             compared=compared,
