@@ -40,3 +40,7 @@ class AccountError(FMDError):
 
 class ScopeError(FMDError):
     """A time range or filter in a URL is not understood."""
+
+
+class ScheduleError(FMDError):
+    """A schedule has a field or value that is not understood; the message names the right ones."""
