@@ -138,7 +138,7 @@ def prune(
         )
     store = _store(ctx)
     schema.check_schema(store)
-    plan = _pruning(ctx, store).plan()
+    plan = _pruning(ctx, store).everything()
     if before is not None:
         before_ms = Calendar(store.timezone).date_start(before.date())
         plan = {kind.name: before_ms for kind in retention.KINDS if kind.name in kinds}

@@ -38,6 +38,7 @@ from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
 from .views.settings import SettingsPage
+from .views.system import SystemPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
 
@@ -160,6 +161,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         VersionsData(),
         UsersPage(),
         SettingsPage(),
+        SystemPage(),
         AccountPage(),
         LoginPage(),
     )

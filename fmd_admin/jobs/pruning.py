@@ -139,14 +139,23 @@ class Pruning:
                 del found[name]
         return {**retention.with_lines(found, now_ms), NAMES: 0}
 
+    def everything(self) -> dict[str, int]:
+        """Return what may go now: :meth:`plan`, and what the schedules delete when it is time."""
+        found = self.plan()
+        for one in self.schedules:
+            for name, before_ms in one.plan(self._store.timezone, _now_ms()).items():
+                found[name] = max(before_ms, found.get(name, before_ms))
+        in_order = [kind.name for kind in KINDS if kind.name in found]
+        return {**{name: found[name] for name in in_order}, NAMES: 0}
+
     def weeks_of(self, name: str) -> int | None:
         """Return for how many weeks schedules keep a kind, None if they leave it alone."""
         return min((one.weeks for one in self.schedules if name in one.kinds), default=None)
 
     def ask(self, reason: str) -> None:
-        """Ask for a run of what the settings let go, in whichever process runs the jobs."""
+        """Ask for a run of all that may go now, in whichever process runs the jobs."""
         with self._store.write() as connection:
-            prune_runs.ask(connection, reason, self.plan(), _now_ms())
+            prune_runs.ask(connection, reason, self.everything(), _now_ms())
 
     def ask_scheduled(self, one: Schedule) -> None:
         """Ask for what a schedule deletes; part of the jobs."""
