@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -157,13 +158,17 @@ def prune(
         if retention.NAMES in plan:
             click.echo(f"  {retention.NAMES_LABEL}: those that are left without any")
     else:
-        deleted = prune_now(store, plan, "command line", lambda _: click.echo(".", nl=False))
+        deleted = prune_now(store, plan, "command line", _say_progress)
         click.echo("Deleted:")
         for name, before_ms in plan.items():
             click.echo(_pruned(store, name, before_ms, f"{deleted.get(name, 0):,}"))
     for name in kinds:
         if name not in plan:
             click.echo(f"  {retention.label_of(name)}: kept for ever")
+
+
+def _say_progress(deleted: Mapping[str, int]) -> None:
+    click.echo(f"{sum(deleted.values()):,} rows so far …", err=True)
 
 
 def _pruning(ctx: click.Context, store: Store) -> Pruning:
