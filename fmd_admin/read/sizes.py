@@ -7,7 +7,17 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Connection, Engine, func, literal, select, text, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    func,
+    literal,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy import Table as SQLTable
 
 from ..store.models import db
@@ -99,8 +109,8 @@ def _rows(connection: Connection, table: SQLTable) -> Amount:
         return Amount(rows)
     if "id" in table.c:
         # Rows are appended at one end and deleted at the other.
-        ends = connection.execute(select(func.min(table.c.id), func.max(table.c.id))).one()
-        return Amount(max(rows, ends[1] - ends[0] + 1), exact=False)
+        low, high = _ends(connection, table.c.id)
+        return Amount(max(rows, high - low + 1), exact=False)
     first = next(iter(table.primary_key.columns))
     unit_ms = _UNITS_MS.get(first.name)
     if unit_ms is None:
@@ -108,10 +118,17 @@ def _rows(connection: Connection, table: SQLTable) -> Amount:
     return Amount(max(rows, _sampled(connection, table, unit_ms)), exact=False)
 
 
+def _ends(connection: Connection, column: ColumnElement[int]) -> tuple[int, int]:
+    # One by one: SQLite finds each at an end of the index, but reads all rows for both at once.
+    low = connection.scalar(select(func.min(column)))
+    high = connection.scalar(select(func.max(column)))
+    return low or 0, high or 0
+
+
 def _sampled(connection: Connection, table: SQLTable, unit_ms: int) -> int:
     """Count some of the hours or days that a table of sums is keyed by."""
     moment = type_coerce(next(iter(table.primary_key.columns)), BigInteger)
-    low, high = connection.execute(select(func.min(moment), func.max(moment))).one()
+    low, high = _ends(connection, moment)
     slots = (high - low) // unit_ms + 1
     rows = 0
     for number in range(_SAMPLES):
