@@ -44,3 +44,7 @@ class ScopeError(FMDError):
 
 class GraphError(FMDError):
     """A custom graph cannot be added as asked, or its function gave no number."""
+
+
+class ScheduleError(FMDError):
+    """A schedule has a field or value that is not understood; the message names the right ones."""

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,13 +35,16 @@ from .errors import BindError
 from .faults import Faults
 from .jobs.graph_runs import GraphRuns
 from .jobs.graphs import Graphs
+from .jobs.pruning import pruning_schedule
 from .jobs.scheduler import Jobs
 from .read.means import means
 from .recorder.batching import storable
 from .recorder.recorder import Recorder
+from .recorder.vitals import fault_rows, identity
 from .records import Batch
 from .store import accounts, schema
 from .store.live import LiveConfig, internal_value
+from .store.presence import Presence
 from .store.store import Store
 from .store.writer import BatchWriter
 from .version import __version__
@@ -82,6 +86,7 @@ class FMDAdmin:
         #: The custom graphs; those of another FMDAdmin may take their place before init_app.
         self.graphs = Graphs()
         self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
+        self._pruning: list[tuple[int, bool, dict[str, Any]]] = []
         if app is not None:
             self.init_app(app)
 
@@ -102,6 +107,8 @@ class FMDAdmin:
         )
         app.extensions[EXTENSION] = monitor
         self._monitors[app] = monitor
+        for weeks, with_graph_values, cron in self._pruning:
+            monitor.jobs.add_pruning_schedule(weeks, with_graph_values, cron)
         return monitor
 
     def add_graph(
@@ -127,6 +134,21 @@ class FMDAdmin:
             return func
 
         return decorate
+
+    def add_database_pruning_schedule(
+        self, weeks_to_keep: int, delete_custom_graph_data: bool = False, **cron: Any
+    ) -> None:
+        """Delete requests, profiles and outliers older than so many weeks, on a schedule.
+
+        ``cron`` are the fields of APScheduler's cron trigger, such as ``day_of_week="sun",
+        hour=3``, in the time zone of the settings. ``delete_custom_graph_data`` takes the values
+        of custom graphs too. It runs once, however many processes there are. What a schedule
+        deletes is left to it, unless its KEEP setting is set as well. Raises ScheduleError.
+        """
+        pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
+        self._pruning.append((weeks_to_keep, delete_custom_graph_data, cron))
+        for monitor in self._monitors.values():
+            monitor.jobs.add_pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
 
     @property
     def admin(self) -> flask_admin.Admin:
@@ -175,7 +197,10 @@ class Monitor:
             secrets.token_hex(16),
             report=self.faults.report,
             graphs=GraphRuns(self.store, graphs, self._host, self.faults.report),
+            loaded=lambda: self.config.loaded,
         )
+        self._presence = Presence(self.store)
+        self._began_ms = time.time_ns() // 1_000_000
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),
@@ -197,6 +222,8 @@ class Monitor:
             store=self.store,
             config=self.config,
             counters=self.counters,
+            vitals=self.vitals,
+            pruning=self.jobs.pruning,
             started=self.recorder.start,
             secret=self._secret,
             version=__version__,
@@ -265,6 +292,7 @@ class Monitor:
             self.config.refresh(connection)
         self._apply()
         self.jobs.tick(threads=not self.recorder.inline)
+        self._presence.beat(*self.recorder.mark, self.vitals, self.jobs.began_ms)
 
     def _apply(self) -> None:
         state = self.config.levels
@@ -331,6 +359,22 @@ class Monitor:
             "faults": self.faults.total(),
         }
 
+    def vitals(self) -> dict[str, Any]:
+        """Return what the system page shows of this process, fit for JSON. Times are UTC ms."""
+        return {
+            **identity(),
+            **self.counters(),
+            **self.recorder.write_times.figures(),
+            "buffer": self.config.values.buffer_size,
+            "began_at": self._began_ms,
+            "jobs_since": self.jobs.began_ms,
+            "version": __version__,
+            "app_version": self.recorder.version,
+            "inline": self.recorder.inline,
+            "unavailable": self.watch.watcher.unavailable,
+            "fault_rows": fault_rows(self.faults),
+        }
+
     def close(self) -> None:
         """Write what is left and end the threads. Called at the end of the process."""
         self.watch.close()
@@ -341,6 +385,8 @@ class Monitor:
     def after_fork(self) -> None:
         """Begin anew in a child process: own connections, buffer, threads and writer."""
         self.store.after_fork()
+        self._presence.after_fork()
+        self._began_ms = time.time_ns() // 1_000_000
         self._prepare_lock = threading.Lock()
         self._writer.after_fork()
         self.faults.after_fork()

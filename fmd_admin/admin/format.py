@@ -98,6 +98,15 @@ def mib(value: float | None) -> str:
     return f"{value / 1024:,.1f} GiB" if value >= 1024 else f"{value:,.0f} MiB"
 
 
+def size(value: int | None) -> str:
+    """Return bytes in the unit that suits: ``312 KiB``, ``8.4 MiB``, ``3.2 GiB``."""
+    if value is None:
+        return NONE
+    if value < 2**20:
+        return f"{value / 2**10:,.0f} KiB"
+    return f"{value / 2**20:,.1f} MiB" if value < 10 * 2**20 else mib(value / 2**20)
+
+
 def ago(moment: datetime | None, now_ms: int, suffix: str = "") -> str:
     """Return how long ago an aware time was, in its largest unit: ``now``, ``14 s``, ``3 d``.
 

@@ -44,6 +44,7 @@ from .views.reporting import ReportingPage
 from .views.settings import SettingsPage
 from .views.status_codes import StatusCodesPage
 from .views.summary import SummaryPage
+from .views.system import SystemPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
 from .views.versions import MultiVersionPage, VersionPerformancePage
@@ -183,6 +184,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         GraphValuesData(),
         UsersPage(),
         SettingsPage(),
+        SystemPage(),
         AccountPage(),
         LoginPage(),
     )

@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Any
 from weakref import WeakSet
 
-from ..errors import GraphError
+from ..errors import GraphError, ScheduleError
 from .schedules import Schedule, schedule
 
 MOST_TITLE = 80
@@ -51,7 +51,7 @@ class Graphs:
         name = _checked_title(title)
         try:
             graph = Graph(name, _checked_function(func), schedule(trigger, fields))
-        except GraphError as error:
+        except (GraphError, ScheduleError) as error:
             raise GraphError(f"Custom graph {name!r}: {error}") from error.__cause__
         with self._lock:
             before = self._graphs.get(name)

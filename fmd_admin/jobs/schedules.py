@@ -14,7 +14,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from ..errors import GraphError
+from ..errors import ScheduleError
 
 _COMMON = ("start_date", "end_date", "timezone", "jitter")
 _CRON = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
@@ -83,16 +83,16 @@ class Schedule:
 
 
 def schedule(kind: Any, fields: Mapping[str, Any]) -> Schedule:
-    """Check a schedule. Raises GraphError, whose message names what would be right."""
+    """Check a schedule. Raises ScheduleError, whose message names what would be right."""
     given = {name: value for name, value in fields.items() if value is not None}
     if isinstance(kind, BaseTrigger):
         if given:
-            raise GraphError(
+            raise ScheduleError(
                 f"A trigger object holds its schedule already. Leave out {_listed(given)}."
             )
         return Schedule(kind, {})
     if not isinstance(kind, str) or kind not in FIELDS:
-        raise GraphError(
+        raise ScheduleError(
             f"The trigger is {kind!r}. Allowed: 'cron', 'interval' or an APScheduler trigger "
             "object."
         )
@@ -102,17 +102,17 @@ def schedule(kind: Any, fields: Mapping[str, Any]) -> Schedule:
     own = _CRON if kind == "cron" else _INTERVAL
     if not any(name in own for name in given):
         example = "minute=0" if kind == "cron" else "minutes=5"
-        raise GraphError(f"{kind} needs at least one of {_listed(own)}. Example: {example}.")
+        raise ScheduleError(f"{kind} needs at least one of {_listed(own)}. Example: {example}.")
     found = Schedule(kind, given)
     try:
         trigger = found.trigger(timezone.utc)
     except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
-        raise GraphError(f"{kind} does not understand {_shown(given)}: {error}") from error
+        raise ScheduleError(f"{kind} does not understand {_shown(given)}: {error}") from error
     length_s = getattr(trigger, "interval_length", None)
     if kind == "interval" and not any(given.get(name) for name in own):
         length_s = 0.0  # APScheduler takes it for a second.
     if length_s is not None and not (length_s >= SHORTEST_S and math.isfinite(length_s)):
-        raise GraphError(f"The interval is {length_s:g} s. Allowed: {SHORTEST_S:g} s and more.")
+        raise ScheduleError(f"The interval is {length_s:g} s. Allowed: {SHORTEST_S:g} s and more.")
     return found
 
 
@@ -130,12 +130,12 @@ def last_tick(trigger: Trigger, after: datetime, now: datetime) -> datetime | No
     return found
 
 
-def _wrong_field(kind: str, name: str) -> GraphError:
+def _wrong_field(kind: str, name: str) -> ScheduleError:
     known = FIELDS[kind]
     turned = name.removesuffix("s") if kind == "cron" else f"{name}s"
     near = [turned] if turned in known else get_close_matches(name, known, 1, 0.75)
     takes = f"takes {near[0]!r}, not {name!r}" if near else f"does not take {name!r}"
-    return GraphError(f"{kind} {takes}. Its fields: {', '.join(known)}.")
+    return ScheduleError(f"{kind} {takes}. Its fields: {', '.join(known)}.")
 
 
 def _listed(names: Any) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -232,7 +233,9 @@ class RollupDelta(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
 class Writer(db.Model):  # type: ignore[name-defined,misc]
     """The high-water mark of one process incarnation: batches up to ``last_seq`` are stored.
 
-    ``dropped`` and ``faults`` count over the life of the process.
+    ``dropped`` and ``faults`` count over the life of the process. ``seen_at`` moves with each
+    batch and with each sign of life; ``status`` is what the process last said of itself, as the
+    JSON that :mod:`fmd_admin.store.presence` writes and reads.
     """
 
     __tablename__ = "fmd_writer"
@@ -241,6 +244,7 @@ class Writer(db.Model):  # type: ignore[name-defined,misc]
     seen_at: Mapped[datetime] = mapped_column(UTCMillis)
     dropped: Mapped[int] = mapped_column(BigInteger)
     faults: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str | None] = mapped_column(Text)
 
 
 class Config(db.Model):  # type: ignore[name-defined,misc]
@@ -301,7 +305,7 @@ class CodeLine(db.Model):  # type: ignore[name-defined,misc]
     """A line of code that was seen on a stack, with its text at that time.
 
     ``digest`` is the SHA-1 of file, line, function and source as hex: a line whose text changed
-    is another one.
+    is another one. ``seen_at`` is when a process last met it, true to within a day.
     """
 
     __tablename__ = "fmd_code_line"
@@ -312,6 +316,7 @@ class CodeLine(db.Model):  # type: ignore[name-defined,misc]
     function: Mapped[str] = mapped_column(Name)
     source: Mapped[str] = mapped_column(Source)
     own: Mapped[bool]
+    seen_at: Mapped[datetime] = mapped_column(UTCMillis, server_default="0")
 
 
 class Profile(db.Model):  # type: ignore[name-defined,misc]
@@ -374,7 +379,10 @@ class OutlierSkipped(db.Model):  # type: ignore[name-defined,misc]
     """Outliers over the cap of their minute, which are counted only; appended a batch."""
 
     __tablename__ = "fmd_outlier_skipped"
-    __table_args__ = (Index("fmd_outlier_skipped_endpoint", "endpoint_id", "time"),)
+    __table_args__ = (
+        Index("fmd_outlier_skipped_endpoint", "endpoint_id", "time"),
+        Index("fmd_outlier_skipped_time", "time"),
+    )
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     time: Mapped[datetime] = mapped_column(UTCMillis)
     endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
@@ -419,3 +427,18 @@ class CustomGraphValue(db.Model):  # type: ignore[name-defined,misc]
     value: Mapped[float] = mapped_column(Double)
 
     graph: Mapped[CustomGraph] = relationship()
+
+
+class Prune(db.Model):  # type: ignore[name-defined,misc]
+    """A run of the deletion of old rows: asked for, going on, or done.
+
+    ``plan`` and ``deleted`` are JSON: kind → before when (UTC ms), and kind → rows deleted so far.
+    """
+
+    __tablename__ = "fmd_prune"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    reason: Mapped[str] = mapped_column(Name)
+    plan: Mapped[str] = mapped_column(String(4000))
+    deleted: Mapped[str] = mapped_column(String(4000))
+    asked_at: Mapped[datetime] = mapped_column(UTCMillis)
+    finished_at: Mapped[datetime | None] = mapped_column(UTCMillis)

@@ -46,6 +46,8 @@ def every_page(site: Site) -> list[str]:
         "/users",
         "/users/1",
         "/settings",
+        "/system",
+        "/system/prune",
         "/account",
         "/nowhere",
     ]

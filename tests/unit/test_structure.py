@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fmd_admin"
 
-LEAVES = {"errors", "faults", "lifecycle", "records", "resources", "settings", "version"}
+LEAVES = {
+    "errors",
+    "faults",
+    "lifecycle",
+    "records",
+    "resources",
+    "setting_specs",
+    "settings",
+    "version",
+}
 #: Who may import whom, itself included.
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -9,7 +9,7 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from fmd_admin.errors import GraphError
+from fmd_admin.errors import ScheduleError
 from fmd_admin.jobs.schedules import last_tick, schedule
 
 UTC = timezone.utc
@@ -119,7 +119,7 @@ def test_in_words(kind: str, fields: dict[str, Any], said: str) -> None:
 def test_what_cannot_be_is_refused_with_what_would_be_right(
     kind: Any, fields: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(GraphError, match=message):
+    with pytest.raises(ScheduleError, match=message):
         schedule(kind, fields)
 
 
