@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, func, select, type_coerce
 
-from ..store.models import CustomGraph, CustomGraphValue
+from ..store.job_models import CustomGraph, CustomGraphValue
 from ..store.store import Store
 from ..store.types import from_millis
 from .scope import Scope

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Connection, delete, insert, or_, select, type_coerce, update
 
-from .models import CustomGraph, CustomGraphValue
+from .job_models import CustomGraph, CustomGraphValue
 
 ERROR_LENGTH = 1000
 SCHEDULE_LENGTH = 255

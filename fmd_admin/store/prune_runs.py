@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from .models import Prune
+from .job_models import Prune
 
 #: The reason of the runs that come by themselves.
 HOURLY = "hourly"

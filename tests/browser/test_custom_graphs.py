@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fmd_admin.store import graphs as rows
-from fmd_admin.store.models import CustomGraphValue
+from fmd_admin.store.job_models import CustomGraphValue
 
 from ..support import Bound
 from .cdn import CDN_URL

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import BigInteger, select, type_coerce
 
-from fmd_admin.store.models import CustomGraphValue
+from fmd_admin.store.job_models import CustomGraphValue
 from fmd_admin.store.store import Store
 
 from ..support import new_store

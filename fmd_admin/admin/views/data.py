@@ -11,17 +11,8 @@ from sqlalchemy.orm import contains_eager
 from ...read import catalog
 from ...read.scope import Scope
 from ...store import graphs, live
-from ...store.models import (
-    Client,
-    CustomGraph,
-    CustomGraphValue,
-    Endpoint,
-    Group,
-    Outlier,
-    Profile,
-    Request,
-    Version,
-)
+from ...store.job_models import CustomGraph, CustomGraphValue
+from ...store.models import Client, Endpoint, Group, Outlier, Profile, Request, Version
 from ...store.types import AllDigits, all_digits
 from ..scope_bar import scope_bar
 from .data_filters import (

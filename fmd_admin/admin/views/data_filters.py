@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or
 
 from ...errors import ScopeError
 from ...store.aggregate import FIRST_ERROR
-from ...store.models import Client, CustomGraph, CustomGraphValue, Endpoint, Group
+from ...store.job_models import CustomGraph, CustomGraphValue
+from ...store.models import Client, Endpoint, Group
 from ...store.types import METHOD_CODES, METHODS
 
 LONGEST = 255

@@ -17,8 +17,8 @@ from fmd_admin.jobs.graph_runs import GraphRuns
 from fmd_admin.jobs.graphs import Graphs
 from fmd_admin.jobs.scheduler import Jobs
 from fmd_admin.store import schema
+from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.lease import Lease
-from fmd_admin.store.models import CustomGraph, CustomGraphValue
 from fmd_admin.store.store import Store
 
 from ...support import new_store

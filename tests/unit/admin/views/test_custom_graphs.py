@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from fmd_admin.store import graphs as rows
-from fmd_admin.store.models import CustomGraph, CustomGraphValue
+from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.types import from_millis
 
 from ....support import Bound
