@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 #: Start and end in a path.
 Span = tuple[int, int]
 
 _PLACEHOLDER = re.compile(r"<(?:[A-Za-z_]\w*(?:\(.*?\))?:)?([A-Za-z_]\w*)>")
+#: What clients send needs not be a URL: urllib's functions raise then.
+_BEFORE_PATH = re.compile(r"^[A-Za-z][\w+.-]*://[^/?#]*")
 #: Longer paths are not searched: rules with several paths in them take long then.
 _MAX_PATH = 2_000
 
@@ -30,7 +32,7 @@ def spans(rule: Any, path: str, hides: Callable[[str], bool]) -> list[Span]:
 
 def in_referer(rules: Any, referer: str, root: str, hides: Callable[[str], bool]) -> Iterator[str]:
     """Yield what of the path of the page before would be a secret by one of ``rules`` (a map)."""
-    path = unquote(urlsplit(referer).path).removeprefix(root)
+    path = unquote(_BEFORE_PATH.sub("", referer).split("#")[0].split("?")[0]).removeprefix(root)
     for rule in rules.iter_rules():
         secret = {str(name) for name in rule.arguments if hides(str(name))}
         if secret:
