@@ -176,11 +176,13 @@ def level_3_has_all_that_lower_ones_have(
         )
     )
     assert all(hits[endpoint] == WARM + 1 for endpoint in SHAPES.values())
+    performance = anna.get("/api-performance/data.csv").text
     for endpoint in SHAPES.values():
         endpoint_id = stuck[endpoint].request.endpoint_id
         # Level 1, level 2, level 3.
-        assert f">{endpoint}<" in performance
-        assert endpoint in anna.get(f"/endpoint/{endpoint_id}/hourly").text
+        assert endpoint in performance
+        hourly = anna.get(f"/endpoint/{endpoint_id}/hourly-utilization/data.csv").text
+        assert str(WARM + 1) in re.findall(r"\d+", hourly)
         assert "1 outlier" in anna.get(f"/endpoint/{endpoint_id}/outliers").text
         page = anna.get(f"/endpoint/{endpoint_id}/profiler?sort=duration_ms").text
         assert "time.sleep(duration_s)" in page, endpoint
