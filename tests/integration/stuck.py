@@ -37,7 +37,7 @@ ENVIRON = {
     "app.copy": "the password is zq7env1",
     "app.settings": "user=shop;password=zq7env4;host=db",
     "app.identity": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6cTdlbnY1In0.enE3ZW52NnNpZ25hdHVyZQ",
-    "app.shown": "shown-environ",
+    "app.visible": "visible",
 }
 
 
