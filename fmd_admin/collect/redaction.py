@@ -67,12 +67,17 @@ class Redactor:
     def __init__(self, words: Iterable[str]) -> None:
         self._words = tuple(word.lower().replace("_", "-") for word in words)
         self._secrets = SecretTexts()
+        self._known: dict[str, bool] = {}
         self._nodes = 0
 
     def hides(self, key: str) -> bool:
         """Tell whether values under ``key`` are secrets."""
-        name = _header_name(key)
-        return name in _ALWAYS or any(word in name for word in self._words)
+        hidden = self._known.get(key)
+        if hidden is None:
+            name = _header_name(key)
+            hidden = name in _ALWAYS or any(word in name for word in self._words)
+            self._known[key] = hidden
+        return hidden
 
     def value(self, key: str, text: str) -> str:
         """Return ``text`` as it may be kept under ``key``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from contextlib import suppress
+from json.encoder import encode_basestring, encode_basestring_ascii
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "[hidden]"
@@ -18,6 +19,8 @@ _MAX_LENGTH = 100
 _MARGIN = 12 * _MAX_LENGTH
 #: A text may be quoted inside of another that is quoted.
 _MAX_QUOTED = 4
+#: Written alike everywhere.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 #: They stand under a secret's name often, and everywhere else too.
 _COMMON = frozenset({"true", "false", "none", "null", "undefined", "basic", "bearer", "digest"})
 
@@ -85,13 +88,15 @@ class SecretTexts:
 
 def _forms(text: str) -> set[str]:
     """Return ``text`` as it may be written in a URL, in JSON and in a WSGI environment."""
+    if _PLAIN.fullmatch(text):
+        return {text}
     forms = {
         text,
         quote(text, safe="", errors="replace"),
         quote(text, errors="replace"),
         quote_plus(text, errors="replace"),
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
+        encode_basestring_ascii(text)[1:-1],
+        encode_basestring(text)[1:-1],
     }
     if not text.isascii():
         forms.add(text.encode("utf-8", "replace").decode("latin-1"))
