@@ -27,7 +27,7 @@ from .admin.site import build_site, new_panel_app
 from .collect.address import anonymized
 from .collect.collector import Collector
 from .collect.innermost import wrap_innermost
-from .collect.redaction import words_of
+from .collect.redaction import Redactor, words_of
 from .collect.tracing import Rules
 from .collect.version import host_version
 from .collect.watching import Watch
@@ -41,7 +41,7 @@ from .read.means import means
 from .recorder.batching import storable
 from .recorder.recorder import Recorder
 from .recorder.vitals import fault_rows, identity
-from .records import Batch
+from .records import Batch, Frame
 from .store import accounts, schema
 from .store.live import LiveConfig, internal_value
 from .store.presence import Presence
@@ -190,7 +190,7 @@ class Monitor:
         self._writer = BatchWriter(
             self.store,
             lambda: self.config.values.monitor_level,
-            lambda frame: self.watch.frames.source(frame),
+            self._source,
         )
         self.jobs = Jobs(
             self.store,
@@ -326,6 +326,11 @@ class Monitor:
         if watch.is_on and self._ready:
             with self.store.read() as connection:
                 watch.seed(means(connection))
+
+    def _source(self, frame: Frame) -> str:
+        """Return the text of a line of code as it may be stored."""
+        redactor = Redactor(words_of(self.config.values.redact))
+        return redactor.source(self.watch.frames.source(frame))
 
     def _clean_ip(self, address: str) -> str | None:
         how = self.config.values.ip

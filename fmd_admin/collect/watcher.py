@@ -266,13 +266,14 @@ class Watcher:
 
     def _begin(self, exchange: WatchedExchange, now_ns: int) -> Trace | None:
         """Start the notes on a request, as soon as its endpoint is known."""
-        request = exchange.request or exchange.environ.get("werkzeug.request")
-        rule = getattr(request, "url_rule", None)
-        if rule is not None:
-            endpoint = str(rule.endpoint)
-        elif getattr(request, "routing_exception", None) is not None:
-            endpoint = UNMATCHED
-        else:
+        try:
+            endpoint = _endpoint_of(exchange)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            # A request object of the host's that raises must not blind us to all others.
+            self._faults.report("asking a request for its endpoint")
+            self.active.pop(exchange, None)
+            return None
+        if endpoint is None:
             if now_ns - exchange.start_ns > FORGET_NS:
                 self.active.pop(exchange, None)
             return None
@@ -327,6 +328,15 @@ class Watcher:
         if self._machine is None:
             self._machine = Machine()
         self._machine.keep_up()
+
+
+def _endpoint_of(exchange: WatchedExchange) -> str | None:
+    """Return the endpoint as soon as Flask has found it."""
+    request = exchange.request or exchange.environ.get("werkzeug.request")
+    rule = getattr(request, "url_rule", None)
+    if rule is not None:
+        return str(rule.endpoint)
+    return UNMATCHED if getattr(request, "routing_exception", None) is not None else None
 
 
 def _is_due(trace: Trace, age_ns: int) -> bool:

@@ -104,17 +104,19 @@ class Watch:
 
     def _facts(self, exchange: WatchedExchange) -> Facts:
         rules = exchange.rules
-        try:
-            return collect_facts(
-                exchange.environ,
-                exchange.request,
-                words=rules.words,
-                ip=rules.ip,
-                with_json=rules.with_json,
-            )
-        except Exception:  # noqa: BLE001 - counted, and logged once
-            self._faults.report("reading what came with an outlier")
-            return Facts()
+        # A request object of the host's that raises must not take all the rest with it.
+        for request in (exchange.request, None):
+            try:
+                return collect_facts(
+                    exchange.environ,
+                    request,
+                    words=rules.words,
+                    ip=rules.ip,
+                    with_json=rules.with_json,
+                )
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._faults.report("reading what came with an outlier")
+        return Facts()
 
     def close(self) -> None:
         """End the thread."""

@@ -228,9 +228,12 @@ class Recorder:
             faults=self._faults.total(),
         )
         try:
-            self._pending_weight = fill(batch, taken, offset_ns, self._clean_ip)
+            self._pending_weight = fill(
+                batch, taken, offset_ns, self._clean_ip, self._faults.report
+            )
         except Exception:  # noqa: BLE001 - counted, and logged once
             batch.rows, batch.profiles, batch.outliers = [], [], []
+            self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
             self.dropped += len(taken)
             self._faults.report("reading measured requests (they are dropped)")
         return batch
