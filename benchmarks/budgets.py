@@ -21,7 +21,7 @@ def budgets(figures: dict[str, Any]) -> Iterator[str]:
             more = rows["level 3"]["thread_us"]["median"]
             yield _line(f"level 3, {path}, in the thread", more, 20, "µs")
     for threads in (1, 8):
-        for path in ("/work", "/long"):
+        for path in ("/work", "/long", "/call"):
             rows = figures.get(f"{path} {threads}", {})
             if "level 3" in rows:
                 more, bare = rows["level 3"]["all_us"]["median"], rows["bare"]["all_us"]

@@ -16,7 +16,9 @@ from fmd_admin.store import rollups
 
 #: CPU time of the busy views.
 WORK_MS = {"/work": 2.0, "/long": 50.0}
-PATHS = ("/", "/json", *WORK_MS)
+#: Numbers that are added up in one call of C code, which keeps the interpreter for 10 ms or so.
+LONG_CALL = 800_000
+PATHS = ("/", "/json", *WORK_MS, "/call")
 #: The watcher sleeps 0.1 s after the last request.
 ASLEEP_S = 10.0
 
@@ -46,12 +48,13 @@ def calibrate(rounds: int = 15, steps: int = 2_000) -> float:
 
 
 def make_app(name: str, steps_per_ms: float) -> Flask:
-    """A constant, 20 keys as JSON, 2 ms of CPU and 50 ms of CPU."""
+    """A constant, 20 keys as JSON, 2 ms and 50 ms of CPU, and a long call of C code."""
     app = Flask(name)
     app.add_url_rule("/", "index", lambda: "hello")
     app.add_url_rule("/json", "json", lambda: jsonify({f"key{i}": i for i in range(20)}))
     for path, ms in WORK_MS.items():
         app.add_url_rule(path, path[1:], _busy(int(ms * steps_per_ms)))
+    app.add_url_rule("/call", "call", lambda: str(sum(range(LONG_CALL))))
     return app
 
 

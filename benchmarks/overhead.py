@@ -34,9 +34,9 @@ from .calls import Cost, measure, spread
 from .hosts import PATHS, Variant, variants
 
 #: Busy views: fewer requests, yet as long as between two flushes, as each batch has its price.
-FEWER = {"/work": 2, "/long": 20}
+FEWER = {"/work": 2, "/long": 20, "/call": 5}
 #: And fewer rounds, as these take longer.
-FEWER_ROUNDS = {"/work": 2, "/long": 4}
+FEWER_ROUNDS = {"/work": 2, "/long": 4, "/call": 4}
 FIGURES = Cost._fields
 
 
