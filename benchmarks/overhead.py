@@ -55,6 +55,7 @@ def run(
                     times = max(rounds // FEWER_ROUNDS.get(path, 1), 2)
                     table = interleaved(apps, path, each, count, times)
                     figures[f"{path} {count}"] = summary(table)
+                    show_table(path, count, figures[f"{path} {count}"])
             figures["dropped"] = {
                 v.name: v.monitor.recorder.dropped for v in apps if v.monitor is not None
             }
@@ -108,29 +109,26 @@ def summary(table: dict[str, list[Cost]]) -> dict[str, Any]:
     return result
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Print the tables."""
-    print(f"Python {platform.python_version()}, Flask {version('flask')}, {platform.machine()}")
-    print("µs added to a request: median (quartiles) of the difference to the bare app")
-    for key, rows in figures.items():
-        if " " not in key:
+def show_table(path: str, threads: int, rows: dict[str, Any]) -> None:
+    """Print what requests of ``path`` cost."""
+    bare = rows["bare"]
+    print(
+        f"\n{path}, {threads} thread{'s' if threads != 1 else ''}; bare app: "
+        f"{bare['thread_us']} µs in the thread, {bare['all_us']} all CPU, {bare['wall_us']} wall"
+    )
+    titles = ("in the thread", "all CPU, stored", "wall", "watcher")
+    print(f"{'':20}" + "".join(f"{title:>30}" for title in titles))
+    for name, row in rows.items():
+        if name == "bare":
             continue
-        path, threads = key.split()
-        bare = rows["bare"]
-        print(
-            f"\n{path}, {threads} thread{'s' if threads != '1' else ''}; bare app: "
-            f"{bare['thread_us']} µs in the thread, {bare['all_us']} all CPU, "
-            f"{bare['wall_us']} wall"
-        )
-        print(f"{'':20}{'in the thread':>28}{'all CPU, stored':>28}{'wall':>28}{'watcher':>28}")
-        for name, row in rows.items():
-            if name == "bare":
-                continue
-            cells = [
-                f"{row[f]['median']:.2f} ({row[f]['q1']:.2f} to {row[f]['q3']:.2f})"
-                for f in FIGURES
-            ]
-            print(f"{name:20}" + "".join(f"{cell:>28}" for cell in cells))
+        cells = [
+            f"{row[f]['median']:.2f} ({row[f]['q1']:.2f} to {row[f]['q3']:.2f})" for f in FIGURES
+        ]
+        print(f"{name:20}" + "".join(f"{cell:>30}" for cell in cells), flush=True)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print what the tables come to."""
     print(f"\nrequests dropped: {sum(figures['dropped'].values())}")
     if "idle" in figures:
         idle.show(figures["idle"])
@@ -155,6 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
     before = os.getloadavg()[0]
+    print(f"Python {platform.python_version()}, Flask {version('flask')}, {platform.machine()}")
+    print("µs added to a request: median (quartiles) of the difference to the bare app")
     figures = run(
         rounds=options.rounds,
         requests=options.requests,
