@@ -35,14 +35,6 @@ MIN_PAUSE_NS = 5_000_000
 MAX_PAUSE_NS = 25_000_000
 #: The thread rests at least so many times as long as a look took.
 REST = 30
-#: Share of a processor that the thread may take; above it there are fewer samples.
-MAX_SHARE = 0.025
-#: But not fewer than so many times.
-MAX_STRETCH = 8.0
-#: Time awake over which that share is taken. Long, as the pause after a sample must not depend on
-#: what the sample met: where each look at a long call were followed by a long pause, what comes
-#: after such calls would not be seen.
-FIT_NS = 1_000_000_000
 #: A request that is on no stack for so long was given up without closing its answer.
 FORGET_NS = 60_000_000_000
 #: How often the machine's load is read and the pause fitted to the limits.
@@ -87,8 +79,6 @@ class Watcher:
         self._pause_ns = MIN_PAUSE_NS
         self._last_ns = self._kept_up_ns = self._busy_ns = self._due_ns = self._cost_ns = 0
         self._next_s = 0.0
-        self._stretch = 1.0
-        self._awake_ns = self._spent_ns = 0
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
         self._bell.acquire()
@@ -159,7 +149,6 @@ class Watcher:
 
     def _run(self) -> None:
         try:
-            self._awake_ns, self._spent_ns = 0, thread_time_ns()
             self._be_punctual()
             self._begin_anew()
             while self._pause():
@@ -234,28 +223,14 @@ class Watcher:
         next_ns = self._next_look_ns(now_ns)
         if self.period_s is not None:
             # At random: requests in lock-step with a fixed rhythm would always show the same line.
-            sample_ns = int(self.period_s * self._stretch * (0.5 + random()) * 1e9)  # noqa: S311
+            sample_ns = int(self.period_s * (0.5 + random()) * 1e9)  # noqa: S311
             next_ns = min(next_ns, sample_ns)
         # Many requests at once cost more time: then there are fewer samples, not more work. One
         # look may be long by chance (Python collects garbage in whichever thread it is).
-        spent_ns = thread_time_ns()
-        cost_ns, self._cost_ns = self._cost_ns, spent_ns - start_ns
+        cost_ns, self._cost_ns = self._cost_ns, thread_time_ns() - start_ns
         self._next_s = max(next_ns, min(cost_ns, self._cost_ns) * REST) / 1e9
         self._load = None
-        self._awake_ns += weight_ns
-        if self._awake_ns >= FIT_NS:
-            self._fit(spent_ns)
         self._keep_up()
-
-    def _fit(self, spent_ns: int) -> None:
-        """Fit the sampling period to what a sample costs.
-
-        Most of it is the wait for the interpreter. A request that is in a long call of C code keeps
-        that, and each turn of the wait costs time: up to a quarter of a processor was measured.
-        """
-        share = (spent_ns - self._spent_ns) / self._awake_ns
-        self._stretch = min(max(self._stretch * share / MAX_SHARE, 1.0), MAX_STRETCH)
-        self._awake_ns, self._spent_ns = 0, spent_ns
 
     def _wanted(self) -> dict[int, set[WatchedExchange]]:
         """Return the requests whose stack is needed now, by thread."""
