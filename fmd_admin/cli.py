@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from werkzeug.serving import run_simple
 
-from . import extension, settings
+from . import extension, monitor, settings
 from .errors import FMDError
 from .jobs.pruning import Pruning, prune_now
 from .store import accounts, retention, rollups, schema
@@ -59,7 +59,7 @@ def _store(ctx: click.Context) -> Store:
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Create or upgrade the tables."""
-    ctx.meta[extension.MIGRATING] = True
+    ctx.meta[monitor.MIGRATING] = True
     done = schema.migrate(_store(ctx))
     click.echo("The tables are now at this version." if done else "The tables are up to date.")
 

@@ -22,7 +22,7 @@ from ...read.table import Table
 from ...read.timeline import Marker
 from .. import charts, csv, format
 from ..context import Panel, current_panel
-from ..links import panel_url
+from ..links import KEPT, panel_url
 from ..menu import show_as
 from ..scope_bar import scope_bar
 
@@ -235,6 +235,8 @@ class ChartPart:
     def chart(self, looked: Looked, view: str, **ids: Any) -> Chart:
         """Return the chart as its template draws it; ``view`` gives the data, for ``ids``."""
         ids.update({word: request.args[word] for word in self.words if request.args.get(word)})
+        # What is shown, not what was asked for: that may have been refused.
+        ids.update(scope_words(looked.scope))
         return Chart(
             kind=self.chart_kind,
             label=self.chart_label(looked),
@@ -340,6 +342,17 @@ def deploys(markers: Sequence[Marker], times: Sequence[int], end_ms: int) -> lis
         return index + min((time_ms - times[index]) / (following - times[index]), 1.0)
 
     return [{"at": position(marker.time_ms), "label": marker.label} for marker in markers]
+
+
+def scope_words(scope: Scope) -> dict[str, Any]:
+    """Return the words of a URL that give ``scope``; None for those that are not in it."""
+    found: dict[str, Any] = dict.fromkeys(KEPT)
+    for word, value in scope.to_query():
+        if word == "version":
+            found[word] = [*(found[word] or []), value]
+        else:
+            found[word] = value
+    return found
 
 
 def file_suffix(looked: Looked) -> str:
