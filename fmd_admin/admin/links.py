@@ -11,7 +11,7 @@ from flask import current_app, request, url_for
 from werkzeug.routing import IntegerConverter, Map
 
 #: What a link to another page of the panel takes along from the current one.
-KEPT = ("range", "from", "to", "version", "compare")
+KEPT = ("range", "from", "to", "version", "against")
 _LONGEST = 2_000
 # Blanks and control characters: browsers drop some of them, and turn backslashes into slashes.
 _NEVER_IN_PATHS = re.compile(r"[\x00-\x20\x7f\\]")

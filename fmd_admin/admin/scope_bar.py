@@ -91,11 +91,11 @@ def scope_bar(
 
 
 def _comparisons(scope: Scope, path: str, pairs: list[tuple[str, str]]) -> list[Choice]:
-    others = [pair for pair in pairs if pair[0] != "compare"]
+    others = [pair for pair in pairs if pair[0] != "against"]
     return [
         Choice(
             label.format(_spoken(scope)) or "Nothing",
-            f"{path}?{urlencode([*others, ('compare', name)])}",
+            f"{path}?{urlencode([*others, ('against', name)])}",
             name == scope.compare,
         )
         for name, label in COMPARISON_LABELS.items()

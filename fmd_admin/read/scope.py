@@ -138,7 +138,7 @@ class Scope:
             query.append(("from", self._exact(self.start_ms)))
             query.append(("to", self._exact(self.end_ms)))
         if self.compare != COMPARISONS[0]:
-            query.append(("compare", self.compare))
+            query.append(("against", self.compare))
         return query + [("version", name) for name in self.versions]
 
     def _exact(self, time_ms: int) -> str:
@@ -175,7 +175,7 @@ def parse_scope(
 
     ``args`` is a werkzeug MultiDict or a dict of lists. Words: ``range`` (one of ``RANGES``),
     ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable),
-    ``compare`` (one of ``COMPARISONS``).
+    ``against`` (one of ``COMPARISONS``).
     Custom ranges are widened to full hours. Raises ScopeError, whose message says the mend.
     """
     names = {name: [value for value in _all(args, name) if value] for name in _WORDS}
@@ -183,7 +183,7 @@ def parse_scope(
     range_name = given or ("custom" if names["from"] else default_range)
     if range_name not in RANGES:
         raise ScopeError(f"Range {range_name!r} is not known. Use one of {', '.join(RANGES)}.")
-    compare = names["compare"][-1] if names["compare"] else COMPARISONS[0]
+    compare = names["against"][-1] if names["against"] else COMPARISONS[0]
     if compare not in COMPARISONS:
         raise ScopeError(
             f"Comparison {compare[:40]!r} is not known. Use one of {', '.join(COMPARISONS)}."
@@ -211,7 +211,7 @@ def parse_scope(
     )
 
 
-_WORDS = ("range", "from", "to", "version", "compare")
+_WORDS = ("range", "from", "to", "version", "against")
 
 
 def _all(args: Any, name: str) -> list[str]:

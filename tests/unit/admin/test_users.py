@@ -20,7 +20,7 @@ def test_list_shows_everybody(anna: Browser) -> None:
     assert page.status_code == 200
     assert ">anna</a>" in page.text
     assert ">vera</a>" in page.text
-    assert "(you)" in page.text
+    assert ">you<" in page.text
 
 
 def test_user_is_created_and_can_log_in(bound: Bound, anna: Browser) -> None:

@@ -151,7 +151,7 @@ def test_labels(store: Store, label: str, query: dict[str, list[str]]) -> None:
         ({"from": ["2026-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "Swap"),
         ({"from": ["1980-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "shorter"),
         ({"version": ["9.9"]}, "from the list"),
-        ({"compare": ["year"]}, "previous, week, off"),
+        ({"against": ["year"]}, "previous, week, off"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_the_mend(
@@ -211,10 +211,10 @@ def test_what_a_range_is_compared_with(world_in: MakeWorld) -> None:
     assert texts(world, range="30d") == ("2026-08-30T00:00", "2026-09-28T16:00")
     assert texts(world, range="24h") == ("2026-10-26T16:00", "2026-10-27T16:00")
     assert texts(world, range="1h") == ("2026-10-28T12:00", "2026-10-28T14:00")
-    assert texts(world, range="24h", compare="week") == ("2026-10-20T16:00", "2026-10-21T16:00")
+    assert texts(world, range="24h", against="week") == ("2026-10-20T16:00", "2026-10-21T16:00")
     # A week earlier would overlap with it.
-    assert texts(world, range="30d", compare="week") == texts(world, range="30d")
-    assert texts(world, range="7d", compare="off") is None
+    assert texts(world, range="30d", against="week") == texts(world, range="30d")
+    assert texts(world, range="7d", against="off") is None
     day = {"since": "2026-10-25T00:00", "to": "2026-10-26T00:00"}
     assert texts(world, **day) == ("2026-10-24T00:00", "2026-10-25T00:00")
     hours = {"since": "2026-10-25T06:00", "to": "2026-10-25T08:00"}

@@ -19,7 +19,7 @@ RANGES: list[dict[str, str | list[str]]] = [
     {"range": "24h"},
     {"range": "7d"},
     {"range": "30d", "version": ["1.0", "2.0"]},
-    {"since": "2026-02-01T05:00", "to": "2026-12-01T00:00", "compare": "off"},
+    {"since": "2026-02-01T05:00", "to": "2026-12-01T00:00", "against": "off"},
 ]
 
 
