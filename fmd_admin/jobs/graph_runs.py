@@ -263,8 +263,8 @@ class GraphRuns:
         began = from_millis(before_ms).astimezone(self._store.timezone)
         try:
             raise GraphError(
-                f"The run of {began:%H:%M:%S} had not ended when the next one was due. Runs are "
-                "left out until it has: make the function quicker, or run it less often."
+                f"The run of {began:%H:%M:%S} had not ended when the next one was due, so that one "
+                "was left out. If this goes on: make the function quicker, or run it less often."
             )
         except GraphError as error:
             self._report(f"the custom graph {running.graph.title!r}")

@@ -19,7 +19,7 @@
   /** What the ticks of an axis may be apart. */
   const STEPS = [
     ...[1, 2, 5, 10, 15, 30].map((n) => n * SECOND), ...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE),
-    ...[1, 2, 3, 6, 12].map((n) => n * HOUR), ...[1, 2, 7, 14, 28, 56, 112, 224].map((n) => n * DAY),
+    ...[1, 2, 3, 6, 12].map((n) => n * HOUR), ...[1, 2, 4, 7, 14, 28, 56, 112, 224].map((n) => n * DAY),
   ];
   /** A Monday in 1970, so that steps of weeks begin on one. */
   const MONDAY = 4 * DAY;
@@ -87,7 +87,10 @@
 
   /** Return how values of a unit are written: whole, and short for the ticks of an axis. */
   function values(unit) {
-    if (unit === "ms") return { full: ms, short: shortMs };
+    if (unit === "ms") {
+      const short = (value) => (value < 1000 ? shortMs(value) : `${plain.format(Number((value / 1000).toPrecision(3)))} s`);
+      return { full: ms, short };
+    }
     if (unit === "percent") {
       const percent = (value) => `${plain.format(Number((100 * value).toPrecision(3)))} %`;
       return { full: percent, short: percent };
@@ -312,7 +315,7 @@
               ...now,
               grid: { display: false },
               afterBuildTicks: (scale) => {
-                const found = ticks(scale.min, scale.max, Math.max(2, scale.width / 80), offset);
+                const found = ticks(scale.min, scale.max, Math.max(2, scale.width / 66), offset);
                 step = found.step;
                 scale.ticks = found.times.map((value) => ({ value }));
               },

@@ -102,7 +102,14 @@ def test_nothing_in_the_pages_needs_inline_scripts(host: Host) -> None:
 def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
     page = host.anna.get("/overview").text
     titles = re.findall(r'class="nav-title">([^<]+)<', page)
-    assert titles == ["Dashboard", "Problems", "Data", "Administration", "Shop"]
+    assert titles == [
+        "Dashboard",
+        "Problems",
+        "Custom graphs",
+        "Data",
+        "Administration",
+        "Shop",
+    ]
     names = re.findall(r'<li><a href="/dashboard[^"]*"[^>]*>([^<]+)</a></li>', page)
     assert names == [
         "Overview",
@@ -111,11 +118,13 @@ def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
         "API Performance",
         "Reporting",
         "Outliers",
+        "All graphs",
         "Requests",
         "Outliers",
         "Profiles",
         "Endpoints",
         "Versions",
+        "Custom graph values",
         "Users",
         "Settings",
         "Product",

@@ -277,7 +277,7 @@ def test_one_run_at_a_time_and_the_others_go_on(store: Store, process: Process) 
         time.sleep(0.02)
     assert stored(store) == [("Quick", 2, 2.0)]
     found = row(store, "Hangs")
-    assert found.error.startswith("The run of 12:00:00 had not ended when the next one was due.")
+    assert found.error.startswith("The run of 12:00:00 had not ended when the next one was due")
     assert found.error_at == seconds(1)
     assert len(process.faults.seen) == 1  # For all that are left out.
     hang.set()
