@@ -32,7 +32,7 @@ from flask import Flask, jsonify
 
 from fmd_admin import FMDAdmin
 from fmd_admin.extension import Monitor
-from fmd_admin.store import rollups
+from fmd_admin.store import rollups, visitors
 
 PATHS = ("/", "/json", "/work")
 WORK_S = 0.002
@@ -84,6 +84,7 @@ class Variant:
         self.monitor.recorder.flush()
         with self.monitor.store.write() as connection:
             rollups.merge_deltas(connection, self.monitor.store.timezone)
+            visitors.merge(connection)
 
 
 def variants(folder: Path) -> list[Variant]:

@@ -10,7 +10,7 @@ from fmd_admin.store.schema import VERSION_TABLE, is_ours
 
 
 def run() -> None:
-    from fmd_admin.store.models import db
+    from fmd_admin.store.visitor_models import db
 
     context.configure(
         connection=context.config.attributes["connection"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 
 from ..errors import LeaseLostError
+from ..store import visitor_rebuild, visitors
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -23,6 +25,9 @@ from ..store.store import Store
 LEASE_NAME = "jobs"
 #: Deltas that one transaction merges: writers wait for it.
 MERGE_AT_ONCE = 5_000
+#: How often the days of visitors are looked after, and for how long at most.
+UPKEEP_EVERY_S = 60.0
+UPKEEP_S = 5.0
 
 
 class Jobs:
@@ -45,6 +50,7 @@ class Jobs:
         self._clock = clock
         self._lease = self._new_lease(owner)
         self._scheduler: BackgroundScheduler | None = None
+        self._kept_at = -math.inf
 
     def _new_lease(self, owner: str) -> Lease:
         return Lease(self._store, LEASE_NAME, owner, self._store.settings.lease_ttl_s, self._clock)
@@ -63,6 +69,9 @@ class Jobs:
         if self._lease.tick():
             if not threads:
                 self._guarded("merging the rollups", self.merge_rollups)()
+                if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
+                    self._kept_at = self._clock()
+                    self._guarded("keeping the visitors", self.keep_visitors)()
             elif self._scheduler is None:
                 self._start_scheduler()
         else:
@@ -91,6 +100,31 @@ class Jobs:
                 merged = merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
             # What came in meanwhile is for the next time: a job must come to an end.
             waiting = waiting - merged if merged else 0
+        self._merge_visitors()
+
+    def _merge_visitors(self) -> None:
+        with self._store.read() as connection:
+            rows, requests = visitors.waiting(connection)
+        while rows >= visitors.JOIN_AT or requests >= visitors.MERGE_AT:
+            with self._store.write() as connection:
+                self._lease.fence(connection)
+                merged = visitors.merge(connection)
+            rows, requests = 0, requests - merged if merged else 0
+
+    def keep_visitors(self) -> None:
+        """Sum days that are over; count visitors of what was stored before an upgrade."""
+        begun, now_ms = self._clock(), time.time_ns() // 1_000_000
+        with self._store.read() as connection:
+            cells = visitors.unsummed(connection, now_ms)
+            more = visitor_rebuild.backfilling(connection)
+        while cells and self._clock() - begun < UPKEEP_S:
+            with self._store.write() as connection:
+                self._lease.fence(connection)
+                visitors.sum_endpoints(connection, cells.pop())
+        while more and self._clock() - begun < UPKEEP_S:
+            more = visitor_rebuild.backfill(
+                self._store, self._store.timezone, now_ms, self._lease.fence
+            )
 
     def _start_scheduler(self) -> None:
         scheduler = BackgroundScheduler(
@@ -104,6 +138,12 @@ class Jobs:
             self._guarded("merging the rollups", self.merge_rollups),
             IntervalTrigger(seconds=self._store.settings.rollup_interval_s, timezone=timezone.utc),
             id="merge_rollups",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("keeping the visitors", self.keep_visitors),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="keep_visitors",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.start()

@@ -148,16 +148,22 @@ def _sum(parts: Iterable[bytes]) -> tuple[int, list[int]]:
 
 def _add_sparse(total: list[int], data: bytes, width: int) -> tuple[int, int]:
     """Add to ``total``; return the lowest and the highest bucket."""
+    items = _sparse_items(data, width)
+    for number, count in items:
+        total[number] += count
+    numbers = [number for number, _ in items]
+    return min(numbers), max(numbers)
+
+
+def _sparse_items(data: bytes, width: int) -> list[tuple[int, int]]:
+    """Return (bucket, requests) of the sparse form."""
     size, rest = divmod(len(data) - 1, 2 + width)
-    if rest or not size:
+    if width not in _CODES or rest or not size:
         raise _unreadable(data)
     fields = struct.unpack(f"<{size}H{size}{_CODES[width]}", data[1:])
-    numbers = fields[:size]
-    highest = max(numbers)
-    if highest <= LAST:
-        for number, count in zip(numbers, fields[size:], strict=True):
-            total[number] += count
-    return min(numbers), highest
+    if max(fields[:size]) > LAST:
+        raise _unreadable(data)
+    return list(zip(fields[:size], fields[size:], strict=True))
 
 
 def _body(data: bytes) -> tuple[int, bytes]:
@@ -199,6 +205,9 @@ def _unreadable(data: bytes) -> StoreError:
 
 def counts(data: bytes) -> dict[int, int]:
     """Return bucket → requests of one stored histogram, in the order of the buckets."""
+    if data and data[0] & SPARSE:
+        # The few of one visitor a day: without lanes for every bucket there is.
+        return dict(sorted(_sparse_items(data, data[0] & _WIDTH_MASK)))
     return add((data,))
 
 
