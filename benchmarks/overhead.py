@@ -84,7 +84,7 @@ class Variant:
         self.monitor.recorder.flush()
         with self.monitor.store.write() as connection:
             rollups.merge_deltas(connection, self.monitor.store.timezone)
-            visitors.merge(connection)
+        visitors.tend(self.monitor.store, lambda _connection: None)
 
 
 def variants(folder: Path) -> list[Variant]:

@@ -100,16 +100,7 @@ class Jobs:
                 merged = merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
             # What came in meanwhile is for the next time: a job must come to an end.
             waiting = waiting - merged if merged else 0
-        self._merge_visitors()
-
-    def _merge_visitors(self) -> None:
-        with self._store.read() as connection:
-            rows, requests = visitors.waiting(connection)
-        while rows >= visitors.JOIN_AT or requests >= visitors.MERGE_AT:
-            with self._store.write() as connection:
-                self._lease.fence(connection)
-                merged = visitors.merge(connection)
-            rows, requests = 0, requests - merged if merged else 0
+        visitors.tend(self._store, self._lease.fence)
 
     def keep_visitors(self) -> None:
         """Sum days that are over; count visitors of what was stored before an upgrade."""

@@ -20,8 +20,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
-from itertools import accumulate
-from typing import NamedTuple
+from itertools import accumulate, pairwise
 
 from ..errors import StoreError
 from . import histogram
@@ -35,63 +34,69 @@ _HEAD = struct.Struct("<I")
 _LEVEL = 2
 
 
-class Entry(NamedTuple):
-    """One visitor. ``histogram`` is b"" up to 2 hits; see :func:`histogram_of`."""
-
-    hits: int
-    sum_ns: int
-    min_ns: int
-    max_ns: int
-    histogram: bytes
+#: One visitor: hits, sum, shortest and longest duration in ns, and a stored histogram, which is b""
+#: up to 2 hits (see :func:`histogram_of`). Without a shape the last three are 0, 0, b"". A plain
+#: tuple: there are thousands in a part, and named ones take three times as long.
+Entry = tuple[int, int, int, int, bytes]
 
 
 def entry_of(durations: Sequence[int], shaped: bool) -> Entry:
     """Return the entry of a visitor's ``durations`` in ns, of which there must be some."""
     hits = len(durations)
-    if not shaped or hits == 1:
-        total = sum(durations)
-        return Entry(hits, total, total if shaped else 0, total if shaped else 0, b"")
+    if hits == 1:
+        total = durations[0]
+        return (1, total, total, total, b"") if shaped else (1, total, 0, 0, b"")
+    if not shaped:
+        return (hits, sum(durations), 0, 0, b"")
     counts = _counted({}, durations) if hits > 2 else {}
-    return Entry(hits, sum(durations), min(durations), max(durations), histogram.encode(counts))
+    return (hits, sum(durations), min(durations), max(durations), histogram.encode(counts))
 
 
 def extend(entry: Entry, durations: Sequence[int], shaped: bool) -> Entry:
     """Return ``entry`` with more ``durations`` in ns."""
-    hits = entry.hits + len(durations)
-    total = entry.sum_ns + sum(durations)
+    hits = entry[0] + len(durations)
+    total = entry[1] + sum(durations)
     if not shaped:
-        return Entry(hits, total, 0, 0, b"")
-    low, high = min(entry.min_ns, *durations), max(entry.max_ns, *durations)
+        return (hits, total, 0, 0, b"")
+    low, high = min(entry[2], *durations), max(entry[3], *durations)
     if hits <= 2:
-        return Entry(hits, total, low, high, b"")
-    counts = _counted(histogram.counts(histogram_of(entry)), durations)
-    return Entry(hits, total, low, high, histogram.encode(counts))
+        return (hits, total, low, high, b"")
+    counts = _counted(_added({}, entry), durations)
+    return (hits, total, low, high, histogram.encode(counts))
 
 
 def together(entries: Sequence[Entry], shaped: bool) -> Entry:
     """Return one entry of all ``entries``, of which there must be some."""
     if len(entries) == 1:
         return entries[0]
-    hits = sum([entry.hits for entry in entries])
-    total = sum([entry.sum_ns for entry in entries])
+    hits = sum([entry[0] for entry in entries])
+    total = sum([entry[1] for entry in entries])
     if not shaped:
-        return Entry(hits, total, 0, 0, b"")
-    low, high = min([e.min_ns for e in entries]), max([e.max_ns for e in entries])
+        return (hits, total, 0, 0, b"")
+    low, high = min([entry[2] for entry in entries]), max([entry[3] for entry in entries])
     if hits <= 2:
-        return Entry(hits, total, low, high, b"")
+        return (hits, total, low, high, b"")
     counts: dict[int, int] = {}
     for entry in entries:
-        for number, count in histogram.counts(histogram_of(entry)).items():
-            counts[number] = counts.get(number, 0) + count
-    return Entry(hits, total, low, high, histogram.encode(counts))
+        _added(counts, entry)
+    return (hits, total, low, high, histogram.encode(counts))
 
 
 def histogram_of(entry: Entry) -> bytes:
     """Return the stored histogram of an entry with a shape."""
-    if entry.histogram:
-        return entry.histogram
-    durations = (entry.sum_ns,) if entry.hits == 1 else (entry.min_ns, entry.max_ns)
-    return histogram.encode(_counted({}, durations))
+    return entry[4] or histogram.encode(_added({}, entry))
+
+
+def _added(counts: dict[int, int], entry: Entry) -> dict[int, int]:
+    """Add an entry with a shape to ``counts`` (bucket → requests)."""
+    hits, total, low, high, stored = entry
+    if hits == 1:
+        return _counted(counts, (total,))
+    if hits == 2:
+        return _counted(counts, (low, high))
+    for number, count in histogram.counts(stored).items():
+        counts[number] = counts.get(number, 0) + count
+    return counts
 
 
 def _counted(counts: dict[int, int], durations: Iterable[int]) -> dict[int, int]:
@@ -113,7 +118,7 @@ def capped(entries: dict[int, Entry], most: int, shaped: bool) -> dict[int, Entr
         return entries
     named = [item for item in entries.items() if item[0] != OTHER]
     # Of two with as many hits the lower id stays, whatever the order they came in.
-    kept = dict(nlargest(most, named, key=lambda item: (item[1].hits, -item[0])))
+    kept = dict(nlargest(most, named, key=lambda item: (item[1][0], -item[0])))
     other += [entry for id, entry in named if id not in kept]
     kept[OTHER] = together(other, shaped)
     return kept
@@ -166,26 +171,34 @@ class Part:
 
     def entries(self, shapes: bytes) -> dict[int, Entry]:
         """Return all visitors by id; ``shapes`` are those of the same row, b"" without."""
+        rows: Iterable[Entry]
         if not shapes:
-            rows = zip(self.ids, self.hits, self.sums_ns, strict=True)
-            return {id: Entry(hits, sum_ns, 0, 0, b"") for id, hits, sum_ns in rows}
-        return {id: self.entry(index, shapes) for index, id in enumerate(self.ids)}
+            rows = (
+                (hits, sum_ns, 0, 0, b"")
+                for hits, sum_ns in zip(self.hits, self.sums_ns, strict=True)
+            )
+        else:
+            found = _Shapes(self.hits, shapes)
+            rows = zip(
+                self.hits, self.sums_ns, *found.columns(self.hits, self.sums_ns), strict=True
+            )
+        return dict(zip(self.ids, rows, strict=True))
 
     def entry(self, index: int, shapes: bytes) -> Entry:
         """Return the visitor at ``index`` with its shape."""
         hits, sum_ns = self.hits[index], self.sums_ns[index]
         if hits == 1:
-            return Entry(1, sum_ns, sum_ns, sum_ns, b"")
+            return (1, sum_ns, sum_ns, sum_ns, b"")
         found = self._shapes
         if found is None:
             found = self._shapes = _Shapes(self.hits, shapes)
         rank = found.several[index] - 1
         low, high = found.mins_ns[rank], found.maxs_ns[rank]
         if hits == 2:
-            return Entry(2, sum_ns, low, high, b"")
+            return (2, sum_ns, low, high, b"")
         rank = found.many[index]
         stored = found.data[found.ends[rank - 1] : found.ends[rank]]
-        return Entry(hits, sum_ns, low, high, stored)
+        return (hits, sum_ns, low, high, stored)
 
 
 class _Shapes:
@@ -204,6 +217,19 @@ class _Shapes:
         except (ValueError, zlib.error):
             raise _unreadable() from None
         self.ends = list(accumulate(lengths, initial=start))
+
+    def columns(
+        self, hits: array[int], sums_ns: array[int]
+    ) -> tuple[list[int], list[int], list[bytes]]:
+        """Return the extremes and the histograms of every visitor."""
+        low, high = iter(self.mins_ns), iter(self.maxs_ns)
+        stored = iter([self.data[start:end] for start, end in pairwise(self.ends)])
+        pairs = list(zip(hits, sums_ns, strict=True))
+        return (
+            [total if number == 1 else next(low) for number, total in pairs],
+            [total if number == 1 else next(high) for number, total in pairs],
+            [b"" if number < 3 else next(stored) for number in hits],
+        )
 
 
 def _unreadable() -> StoreError:

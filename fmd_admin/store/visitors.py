@@ -7,13 +7,15 @@ wait until there are many. Readers count those that wait one by one, and are exa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -27,6 +29,7 @@ from sqlalchemy.orm import aliased
 from . import visitor_deltas
 from .calendar import HOUR_MS
 from .rollup_rows import chunks
+from .store import Store
 from .visitor_deltas import Visit
 from .visitor_models import Kind, VisitorDay, VisitorDelta
 from .visitor_parts import Entry, Part, capped, encode, entry_of, extend, together
@@ -36,10 +39,12 @@ MOST_OF_ENDPOINT = 2_000
 #: The same for all endpoints together.
 MOST_OF_APP = 5_000
 #: So many requests wait before they are merged.
-MERGE_AT = 20_000
-#: So many rows wait before they are put together: readers take longer for each row.
+MERGE_AT = 40_000
+#: So many small rows wait before they are put together: readers take longer for each row.
 JOIN_AT = 200
-#: Requests that one transaction merges at most: writers wait for it.
+#: A row of so many requests is not small: to put these together again and again would cost more.
+FULL_ROW = 1_000
+#: Requests that are merged at once.
 _MERGE_AT_ONCE = 50_000
 #: A day is summed over all endpoints when it has been over for a while: each late batch undoes it.
 _SETTLED_MS = 26 * HOUR_MS
@@ -49,69 +54,153 @@ day_column = type_coerce(VisitorDay.day, BigInteger)
 Cell = tuple[int, int, int]
 #: The durations in ns of requests by visitor's id, by endpoint id.
 Visitors = dict[int, dict[int, list[int]]]
+#: Makes a write transaction fail unless this process may do it.
+Fence = Callable[[Connection], None]
 
 
-def waiting(connection: Connection) -> tuple[int, int]:
-    """Return how many rows wait to be merged, and how many requests are in them."""
-    rows, requests = connection.execute(
-        select(func.count(), func.sum(VisitorDelta.requests)).select_from(VisitorDelta)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits to be merged: requests, and rows of fewer requests than ``FULL_ROW``."""
+
+    requests: int
+    small_rows: int
+
+
+def waiting(connection: Connection) -> Waiting:
+    """Return what waits to be merged."""
+    small = case((VisitorDelta.requests < FULL_ROW, 1), else_=0)
+    requests, small_rows = connection.execute(
+        select(func.sum(VisitorDelta.requests), func.sum(small))
     ).one()
-    return rows, int(requests or 0)
+    return Waiting(int(requests or 0), int(small_rows or 0))
 
 
-def merge(connection: Connection, *, at: int = MERGE_AT, join_at: int = JOIN_AT) -> int:
+def tend(store: Store, fence: Fence, *, at: int = MERGE_AT, join_at: int = JOIN_AT) -> int:
     """Put waiting requests into their days if there are ``at`` of them; return how many.
 
-    Of more than 50,000 a part is merged; call it again. Fewer than ``at`` are put together into
-    few rows. To be called in a write transaction that is fenced by the lease.
+    Fewer are put together into few rows. ``fence`` is called first in each write transaction.
     """
-    rows, requests = waiting(connection)
-    if not rows or (requests < at and rows < join_at):
-        return 0
+    with store.read() as connection:
+        found = waiting(connection)
+    merged = 0
+    while found.requests - merged >= at:
+        with store.read() as connection:
+            prepared = _prepare(connection)
+        with store.write() as connection:
+            fence(connection)
+            if not prepared.requests or not _apply(connection, prepared):
+                return merged  # They were taken away meanwhile: what is left is for the next time.
+        merged += prepared.requests
+    if not merged and found.small_rows >= join_at:
+        with store.write() as connection:
+            fence(connection)
+            columns = (VisitorDelta.id, VisitorDelta.version_id, VisitorDelta.payload)
+            query = select(*columns).where(VisitorDelta.requests < FULL_ROW)
+            visitor_deltas.join(connection, connection.execute(query).all())
+    return merged
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """The rows that a merge takes away (id → requests), and what it writes."""
+
+    rows: dict[int, int] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    new: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.rows.values())
+
+
+def _prepare(connection: Connection) -> _Prepared:
+    """Compute a merge without keeping writers waiting; there is one process at most that merges."""
+    prepared = _Prepared()
+    cells: dict[Cell, Visitors] = {}
     query = select(
         VisitorDelta.id, VisitorDelta.version_id, VisitorDelta.payload, VisitorDelta.requests
     ).order_by(VisitorDelta.id)
-    if requests < at:
-        found = [row[:3] for row in connection.execute(query)]
-        visitor_deltas.join(connection, found)
-        return 0
-    ids: list[int] = []
-    cells: dict[Cell, Visitors] = {}
-    merged = 0
-    result = connection.execute(query)
-    for id, version_id, payload, size in result:
-        ids.append(id)
+    rows = connection.execute(query)
+    for id, version_id, payload, requests in rows:
+        prepared.rows[id] = requests
         add_visits(cells, version_id, visitor_deltas.decode(payload))
-        merged += size
-        if merged >= _MERGE_AT_ONCE:
+        if prepared.requests >= _MERGE_AT_ONCE:
             break
-    result.close()
+    rows.close()
     for cell, visitors in sorted(cells.items()):
-        _add(connection, cell, visitors)
-    visitor_deltas.remove(connection, ids)
-    return merged
+        prepared.cells.append(cell)
+        _add(connection, cell, visitors, prepared)
+    return prepared
+
+
+def _apply(connection: Connection, prepared: _Prepared) -> bool:
+    """Write a merge; False if something was deleted or counted again since it was computed.
+
+    Whoever touches a day takes its waiting requests away, so these tell.
+    """
+    rows: dict[int, int] = {}
+    for chunk in chunks(prepared.rows):
+        query = select(VisitorDelta.id, VisitorDelta.requests).where(VisitorDelta.id.in_(chunk))
+        rows.update((id, requests) for id, requests in connection.execute(query))
+    if rows != prepared.rows:
+        return False
+    visitor_deltas.remove(connection, rows)
+    for cell in prepared.cells:
+        connection.execute(delete(VisitorDay).where(*_is(cell), VisitorDay.endpoint_id.is_(None)))
+    if prepared.changed:
+        names = ("hits", "figures", "shapes")
+        connection.execute(
+            update(VisitorDay)
+            .where(VisitorDay.id == bindparam("key"))
+            .values(**{name: bindparam(f"new_{name}") for name in names}),
+            prepared.changed,
+        )
+    if prepared.new:
+        connection.execute(insert(VisitorDay), prepared.new)
+    return True
 
 
 def add_visits(cells: dict[Cell, Visitors], version_id: int, visits: Iterable[Visit]) -> None:
     """Add requests of a version to ``cells``."""
-    by_endpoint: dict[tuple[int, int, int], dict[int, list[int]]] = {}
+    by_endpoint: dict[tuple[int, int], tuple[dict[int, list[int]], dict[int, list[int]]]] = {}
     for day, endpoint_id, group_id, client_id, duration_ns in visits:
+        key = (day, endpoint_id)
+        found = by_endpoint.get(key)
+        if found is None:
+            found = by_endpoint[key] = ({}, {})
+        groups, clients = found
         if group_id:
-            visitors = by_endpoint.setdefault((Kind.GROUP, day, endpoint_id), {})
-            visitors.setdefault(group_id, []).append(duration_ns)
+            if group_id in groups:
+                groups[group_id].append(duration_ns)
+            else:
+                groups[group_id] = [duration_ns]
         if client_id:
-            visitors = by_endpoint.setdefault((Kind.CLIENT, day, endpoint_id), {})
-            visitors.setdefault(client_id, []).append(duration_ns)
-    for (kind, day, endpoint_id), visitors in by_endpoint.items():
-        found = cells.setdefault((kind, day, version_id), {}).setdefault(endpoint_id, {})
-        for id, durations in visitors.items():
-            found.setdefault(id, []).extend(durations)
+            if client_id in clients:
+                clients[client_id].append(duration_ns)
+            else:
+                clients[client_id] = [duration_ns]
+    for (day, endpoint_id), found in by_endpoint.items():
+        for kind, more in zip((Kind.GROUP, Kind.CLIENT), found, strict=True):
+            if more:
+                cell = cells.setdefault((kind.value, day, version_id), {})
+                _join(cell.setdefault(endpoint_id, {}), more)
 
 
-def _add(connection: Connection, cell: Cell, visitors: Visitors) -> None:
-    """Add to the rows of a day and version, and undo their sum over all endpoints."""
+def _join(visitors: dict[int, list[int]], more: dict[int, list[int]]) -> None:
+    if not visitors:
+        visitors.update(more)
+        return
+    for id, durations in more.items():
+        if id in visitors:
+            visitors[id] += durations
+        else:
+            visitors[id] = durations
+
+
+def _add(connection: Connection, cell: Cell, visitors: Visitors, prepared: _Prepared) -> None:
+    """Compute the rows of a day and version with more ``visitors``."""
     shaped = cell[0] == Kind.GROUP
-    connection.execute(delete(VisitorDay).where(*_is(cell), VisitorDay.endpoint_id.is_(None)))
     known: dict[int | None, tuple[int | None, dict[int, Entry]]] = {}
     for chunk in chunks(sorted(visitors)):
         rows = connection.execute(
@@ -121,8 +210,6 @@ def _add(connection: Connection, cell: Cell, visitors: Visitors) -> None:
         )
         for endpoint_id, key, figures, shapes in rows:
             known[endpoint_id] = key, Part(figures).entries(shapes)
-    new: list[dict[str, Any]] = []
-    changed: list[dict[str, Any]] = []
     for endpoint_id, found in sorted(visitors.items()):
         row_id, entries = known.get(endpoint_id, (None, {}))
         for visitor, durations in found.items():
@@ -132,19 +219,10 @@ def _add(connection: Connection, cell: Cell, visitors: Visitors) -> None:
             )
         row = _packed(entries, MOST_OF_ENDPOINT, shaped)
         if row_id is None:
-            new.append(_key(cell, endpoint_id) | row)
+            prepared.new.append(_key(cell, endpoint_id) | row)
         else:
-            changed.append({"key": row_id, **{f"new_{name}": value for name, value in row.items()}})
-    if changed:
-        names = ("hits", "figures", "shapes")
-        connection.execute(
-            update(VisitorDay)
-            .where(VisitorDay.id == bindparam("key"))
-            .values(**{name: bindparam(f"new_{name}") for name in names}),
-            changed,
-        )
-    if new:
-        connection.execute(insert(VisitorDay), new)
+            changed = {f"new_{name}": value for name, value in row.items()}
+            prepared.changed.append({"key": row_id, **changed})
 
 
 def insert_day(connection: Connection, cells: Mapping[Cell, Visitors]) -> None:
@@ -173,7 +251,7 @@ def _packed(entries: dict[int, Entry], most: int, shaped: bool) -> dict[str, Any
     kept = capped(entries, most, shaped)
     figures, shapes = encode(kept, shaped)
     return {
-        "hits": sum([entry.hits for entry in kept.values()]),
+        "hits": sum([entry[0] for entry in kept.values()]),
         "figures": figures,
         "shapes": shapes,
     }

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import BigInteger, delete, func, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, delete, func, select, type_coerce, update
 
 from fmd_admin.records import Batch, Row
 from fmd_admin.store import histogram, schema, visitor_deltas, visitors
@@ -86,9 +86,13 @@ class Feeder:
         return f"{stem}{int(self._visitors * self._rnd.random() ** 3)}"
 
 
-def merge(store: Store, at: int = 1) -> int:
-    with store.write() as connection:
-        return visitors.merge(connection, at=at)
+def merge(store: Store, at: int = 1, fence: Callable[[Connection], None] = bool) -> int:
+    return visitors.tend(store, fence, at=at)
+
+
+def waiting(store: Store) -> visitors.Waiting:
+    with store.read() as connection:
+        return visitors.waiting(connection)
 
 
 def sum_days(store: Store) -> None:
@@ -159,13 +163,13 @@ def stored(store: Store, *, by_endpoint: bool = True) -> dict[Any, Any]:
     found = {}
     for kind, day, endpoint_id, version_id, hits, data, shapes in rows:
         entries = Part(data).entries(shapes)
-        assert hits == sum(entry.hits for entry in entries.values())
+        assert hits == sum(entry[0] for entry in entries.values())
         for id, entry in entries.items():
             key = (Kind(kind), local_day(day, store.timezone), endpoint_id, version_id, id)
             assert key not in found
-            found[key] = (entry.hits, entry.sum_ns / 1e6)
+            found[key] = (entry[0], entry[1] / 1e6)
             if kind == Kind.GROUP:
-                shape = (entry.min_ns / 1e6, entry.max_ns / 1e6)
+                shape = (entry[2] / 1e6, entry[3] / 1e6)
                 found[key] += (*shape, histogram.counts(histogram_of(entry)))  # type: ignore[assignment]
     return found
 
@@ -201,11 +205,10 @@ def test_requests_wait_until_there_are_many(make_store: MakeStore) -> None:
     assert merge(store, at=200) == 0
     assert (count(store, VisitorDelta), count(store, VisitorDay)) == (3, 0)
     feeder.write(60)
-    with store.read() as connection:
-        rows, waiting = visitors.waiting(connection)
-    assert rows == 4
-    assert 190 < waiting <= 210
-    assert merge(store, at=waiting) == waiting
+    found = waiting(store)
+    assert found.small_rows == 4
+    assert 190 < found.requests <= 210
+    assert merge(store, at=found.requests) == found.requests
     check(store)
 
 
@@ -214,10 +217,23 @@ def test_many_rows_are_put_together(make_store: MakeStore) -> None:
     feeder = Feeder(store)
     for _ in range(30):
         feeder.write(5)
-    with store.write() as connection:
-        before = visitors.waiting(connection)
-        assert visitors.merge(connection, at=1000, join_at=30) == 0
-        assert visitors.waiting(connection) == (2, before[1])
+    before = waiting(store)
+    assert before.small_rows == 30
+    assert visitors.tend(store, bool, at=1000, join_at=30) == 0
+    assert waiting(store) == visitors.Waiting(before.requests, 2)
+    merge(store)
+    check(store)
+
+
+def test_full_rows_are_left_alone(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitors, "FULL_ROW", 40)
+    store = make_store()
+    feeder = Feeder(store)
+    for rows in (90, 90, 5, 5, 5, 5):
+        feeder.write(rows)
+    visitors.tend(store, bool, at=1000, join_at=4)
+    assert waiting(store).small_rows <= 2
+    assert count(store, VisitorDelta) <= 4
     merge(store)
     check(store)
 
@@ -230,10 +246,10 @@ def test_more_than_one_transaction_merges(
     feeder = Feeder(store)
     for _ in range(6):
         feeder.write(50)
-    merged = []
-    while moved := merge(store):
-        merged.append(moved)
-    assert len(merged) > 1
+    transactions: list[Connection] = []
+    merge(store, fence=transactions.append)
+    assert len(transactions) > 1
+    assert count(store, VisitorDelta) == 0
     check(store)
 
 
@@ -274,18 +290,47 @@ def test_a_batch_that_comes_twice_counts_once(make_store: MakeStore) -> None:
     assert [entry[0] for entry in stored(store).values()] == [1, 1]
 
 
-def test_merge_that_fails_leaves_everything(make_store: MakeStore) -> None:
+def test_merge_that_fails_leaves_everything(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = make_store()
     Feeder(store).write(50)
 
-    def fail() -> None:
-        with store.write() as connection:
-            assert visitors.merge(connection, at=1) > 0
-            raise RuntimeError("power cut")
+    def fail(connection: Connection, prepared: Any) -> bool:
+        assert apply(connection, prepared)
+        raise RuntimeError("power cut")
 
-    with pytest.raises(RuntimeError):
-        fail()
+    apply = visitors._apply
+    with monkeypatch.context() as patch:
+        patch.setattr(visitors, "_apply", fail)
+        with pytest.raises(RuntimeError):
+            merge(store)
     assert (count(store, VisitorDelta), count(store, VisitorDay)) == (1, 0)
+    merge(store)
+    check(store)
+
+
+@pytest.mark.parametrize("by", ["endpoint", "version", "rebuild"])
+def test_what_goes_while_a_merge_is_computed_stays_gone(make_store: MakeStore, by: str) -> None:
+    store = make_store()
+    feeder = Feeder(store)
+    for _ in range(4):
+        feeder.write(60)
+    merge(store)
+    for _ in range(4):
+        feeder.write(60)
+    with store.read() as connection:
+        prepared = visitors._prepare(connection)
+    if by == "rebuild":
+        rebuild(store)
+    else:
+        with store.write() as connection:
+            if by == "endpoint":
+                delete_endpoints(connection, [1])
+            else:
+                delete_versions(connection, [1])
+    with store.write() as connection:
+        assert not visitors._apply(connection, prepared)
     merge(store)
     check(store)
 
