@@ -40,6 +40,7 @@ from .views.profiler import ProfilerPage
 from .views.settings import SettingsPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
+from .views.visitors import IpVersionsPage, UserPerformancePage, UserVersionsPage
 
 logger = logging.getLogger("fmd_admin")
 
@@ -150,6 +151,9 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         HourlyPage(),
         DailyPage(),
         PerformancePage(),
+        UserVersionsPage(),
+        IpVersionsPage(),
+        UserPerformancePage(),
         ProfilerPage(),
         GroupedPage(),
         OutliersPage(),
