@@ -8,7 +8,7 @@ from enum import IntEnum
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .models import BigBlob, BigKey, Endpoint, Version, db
+from .models import BigBlob, BigKey, Blob, Endpoint, Version, db
 from .types import UTCMillis
 
 
@@ -23,7 +23,8 @@ class VisitorDay(db.Model):  # type: ignore[name-defined,misc]
     """All visitors of one endpoint and version on one day, packed into one row.
 
     ``day`` is midnight in the configured time zone. ``figures`` and ``shapes`` hold the bytes of
-    :mod:`fmd_admin.store.visitor_parts`, with ids of fmd_group or fmd_client, as ``kind`` says.
+    :mod:`fmd_admin.store.visitor_parts`, with ids of fmd_group or fmd_client by ``kind``;
+    ``hits`` and ``histogram`` are of all of them together.
     Where ``endpoint_id`` is None the row is the sum of the version's rows of that day: it can be
     made from them at any time, and goes whenever one of them changes.
     """
@@ -39,6 +40,7 @@ class VisitorDay(db.Model):  # type: ignore[name-defined,misc]
     endpoint_id: Mapped[int | None] = mapped_column(ForeignKey(Endpoint.id))
     version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
     hits: Mapped[int] = mapped_column(BigInteger)
+    histogram: Mapped[bytes] = mapped_column(Blob)
     # In this order: SQLite does not read what stands behind the columns that are asked for.
     figures: Mapped[bytes] = mapped_column(BigBlob)
     shapes: Mapped[bytes] = mapped_column(BigBlob)

@@ -48,7 +48,7 @@ def entry_of(durations: Sequence[int], shaped: bool) -> Entry:
         return (1, total, total, total, b"") if shaped else (1, total, 0, 0, b"")
     if not shaped:
         return (hits, sum(durations), 0, 0, b"")
-    counts = _counted({}, durations) if hits > 2 else {}
+    counts = counted({}, durations) if hits > 2 else {}
     return (hits, sum(durations), min(durations), max(durations), histogram.encode(counts))
 
 
@@ -61,7 +61,7 @@ def extend(entry: Entry, durations: Sequence[int], shaped: bool) -> Entry:
     low, high = min(entry[2], *durations), max(entry[3], *durations)
     if hits <= 2:
         return (hits, total, low, high, b"")
-    counts = _counted(_added({}, entry), durations)
+    counts = counted(_added({}, entry), durations)
     return (hits, total, low, high, histogram.encode(counts))
 
 
@@ -91,15 +91,16 @@ def _added(counts: dict[int, int], entry: Entry) -> dict[int, int]:
     """Add an entry with a shape to ``counts`` (bucket → requests)."""
     hits, total, low, high, stored = entry
     if hits == 1:
-        return _counted(counts, (total,))
+        return counted(counts, (total,))
     if hits == 2:
-        return _counted(counts, (low, high))
+        return counted(counts, (low, high))
     for number, count in histogram.counts(stored).items():
         counts[number] = counts.get(number, 0) + count
     return counts
 
 
-def _counted(counts: dict[int, int], durations: Iterable[int]) -> dict[int, int]:
+def counted(counts: dict[int, int], durations: Iterable[int]) -> dict[int, int]:
+    """Add ``durations`` in ns to ``counts`` (histogram bucket → requests), and return these."""
     bucket = histogram.bucket
     for duration_ns in durations:
         number = bucket(duration_ns / _NS_PER_MS)

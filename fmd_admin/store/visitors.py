@@ -26,13 +26,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from . import visitor_deltas
+from . import histogram, visitor_deltas
 from .calendar import HOUR_MS
 from .rollup_rows import chunks
 from .store import Store
 from .visitor_deltas import Visit
 from .visitor_models import Kind, VisitorDay, VisitorDelta
-from .visitor_parts import Entry, Part, capped, encode, entry_of, extend, together
+from .visitor_parts import Entry, Part, capped, counted, encode, entry_of, extend, together
 
 #: Visitors of an endpoint, version and day that are told apart.
 MOST_OF_ENDPOINT = 2_000
@@ -149,7 +149,7 @@ def _apply(connection: Connection, prepared: _Prepared) -> bool:
     for cell in prepared.cells:
         connection.execute(delete(VisitorDay).where(*_is(cell), VisitorDay.endpoint_id.is_(None)))
     if prepared.changed:
-        names = ("hits", "figures", "shapes")
+        names = ("hits", "histogram", "figures", "shapes")
         connection.execute(
             update(VisitorDay)
             .where(VisitorDay.id == bindparam("key"))
@@ -201,23 +201,28 @@ def _join(visitors: dict[int, list[int]], more: dict[int, list[int]]) -> None:
 def _add(connection: Connection, cell: Cell, visitors: Visitors, prepared: _Prepared) -> None:
     """Compute the rows of a day and version with more ``visitors``."""
     shaped = cell[0] == Kind.GROUP
-    known: dict[int | None, tuple[int | None, dict[int, Entry]]] = {}
+    known: dict[int | None, tuple[int | None, bytes, dict[int, Entry]]] = {}
     for chunk in chunks(sorted(visitors)):
         rows = connection.execute(
             select(
-                VisitorDay.endpoint_id, VisitorDay.id, VisitorDay.figures, VisitorDay.shapes
+                VisitorDay.endpoint_id,
+                VisitorDay.id,
+                VisitorDay.histogram,
+                VisitorDay.figures,
+                VisitorDay.shapes,
             ).where(*_is(cell), VisitorDay.endpoint_id.in_(chunk))
         )
-        for endpoint_id, key, figures, shapes in rows:
-            known[endpoint_id] = key, Part(figures).entries(shapes)
+        for endpoint_id, key, stored, figures, shapes in rows:
+            known[endpoint_id] = key, stored, Part(figures).entries(shapes)
     for endpoint_id, found in sorted(visitors.items()):
-        row_id, entries = known.get(endpoint_id, (None, {}))
+        row_id, stored, entries = known.get(endpoint_id, (None, b"", {}))
         for visitor, durations in found.items():
             before = entries.get(visitor)
             entries[visitor] = (
                 entry_of(durations, shaped) if before is None else extend(before, durations, shaped)
             )
-        row = _packed(entries, MOST_OF_ENDPOINT, shaped)
+        together_now = histogram.merge((stored, _histogram(found)))
+        row = _packed(entries, MOST_OF_ENDPOINT, shaped, together_now)
         if row_id is None:
             prepared.new.append(_key(cell, endpoint_id) | row)
         else:
@@ -233,6 +238,7 @@ def insert_day(connection: Connection, cells: Mapping[Cell, Visitors]) -> None:
             {id: entry_of(durations, shaped) for id, durations in found.items()},
             MOST_OF_ENDPOINT,
             shaped,
+            _histogram(found),
         )
         for cell, visitors in sorted(cells.items())
         for shaped in (cell[0] == Kind.GROUP,)
@@ -247,11 +253,19 @@ def _key(cell: Cell, endpoint_id: int | None) -> dict[str, Any]:
     return {"kind": kind, "day": day_ms, "version_id": version_id, "endpoint_id": endpoint_id}
 
 
-def _packed(entries: dict[int, Entry], most: int, shaped: bool) -> dict[str, Any]:
+def _histogram(visitors: Mapping[int, Sequence[int]]) -> bytes:
+    counts: dict[int, int] = {}
+    for durations in visitors.values():
+        counted(counts, durations)
+    return histogram.encode(counts)
+
+
+def _packed(entries: dict[int, Entry], most: int, shaped: bool, stored: bytes) -> dict[str, Any]:
     kept = capped(entries, most, shaped)
     figures, shapes = encode(kept, shaped)
     return {
         "hits": sum([entry[0] for entry in kept.values()]),
+        "histogram": stored,
         "figures": figures,
         "shapes": shapes,
     }
@@ -288,17 +302,20 @@ def sum_endpoints(connection: Connection, cell: Cell) -> None:
     To be called in a write transaction that is fenced by the lease.
     """
     rows = connection.execute(
-        select(VisitorDay.endpoint_id, VisitorDay.figures, VisitorDay.shapes).where(*_is(cell))
+        select(
+            VisitorDay.endpoint_id, VisitorDay.histogram, VisitorDay.figures, VisitorDay.shapes
+        ).where(*_is(cell))
     ).all()
     if not rows or any(row.endpoint_id is None for row in rows):
         return
     shaped = cell[0] == Kind.GROUP
     found: dict[int, list[Entry]] = {}
-    for _, figures, shapes in rows:
+    for _, _, figures, shapes in rows:
         for id, entry in Part(figures).entries(shapes).items():
             found.setdefault(id, []).append(entry)
     entries = {id: together(parts, shaped) for id, parts in found.items()}
-    row = _packed(entries, MOST_OF_APP, shaped)
+    stored = histogram.merge([row.histogram for row in rows])
+    row = _packed(entries, MOST_OF_APP, shaped, stored)
     connection.execute(insert(VisitorDay), [_key(cell, None) | row])
 
 

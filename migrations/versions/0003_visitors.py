@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("endpoint_id", sa.Integer(), nullable=True),
         sa.Column("version_id", sa.Integer(), nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
+        sa.Column("histogram", sa.LargeBinary(), nullable=False),
         sa.Column("figures", BIG_BLOB, nullable=False),
         sa.Column("shapes", BIG_BLOB, nullable=False),
         _foreign_key("fmd_visitor_day", "endpoint"),

@@ -147,7 +147,7 @@ class UserVersionsPage(_VersionsPage):
 
     explanation = (
         "Users by version, those with the most requests first. A larger bubble is slower; its "
-        "colour compares the mean with the median of all requests."
+        "colour compares the mean with the median."
     )
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class IpVersionsPage(_VersionsPage):
     noun = ("IP", "IPs")
     explanation = (
         "Client addresses by version, those with the most requests first. A larger bubble is "
-        "slower; its colour compares the mean with the median of all requests."
+        "slower; its colour compares the mean with the median."
     )
 
     def __init__(self) -> None:

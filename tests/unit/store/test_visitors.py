@@ -156,13 +156,18 @@ def stored(store: Store, *, by_endpoint: bool = True) -> dict[Any, Any]:
                 VisitorDay.endpoint_id,
                 VisitorDay.version_id,
                 VisitorDay.hits,
+                VisitorDay.histogram,
                 VisitorDay.figures,
                 VisitorDay.shapes,
             ).where(~summed if by_endpoint else summed)
         ).all()
     found = {}
-    for kind, day, endpoint_id, version_id, hits, data, shapes in rows:
+    for kind, day, endpoint_id, version_id, hits, all_of_them, data, shapes in rows:
         entries = Part(data).entries(shapes)
+        assert hits == sum(histogram.counts(all_of_them).values())
+        if kind == Kind.GROUP:
+            parts = [histogram_of(entry) for entry in entries.values()]
+            assert histogram.counts(all_of_them) == histogram.add(parts)
         assert hits == sum(entry[0] for entry in entries.values())
         for id, entry in entries.items():
             key = (Kind(kind), local_day(day, store.timezone), endpoint_id, version_id, id)
@@ -419,7 +424,9 @@ def test_rebuild_mends_wrong_days(make_store: MakeStore, zone: str) -> None:
     feeder.write(80, days=9)
     with store.write() as connection:
         # The oldest day is left alone when it knows more than the rows: lower it.
-        connection.execute(update(VisitorDay).values(hits=0, figures=b"nonsense", shapes=b""))
+        connection.execute(
+            update(VisitorDay).values(hits=0, histogram=b"", figures=b"nonsense", shapes=b"")
+        )
         connection.execute(delete(VisitorDay).where(VisitorDay.kind == Kind.CLIENT))
     rebuild(store)
     assert count(store, VisitorDelta) == 0
