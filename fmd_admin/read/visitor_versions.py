@@ -28,7 +28,8 @@ class VisitorVersions:
     """One page of visitors, and their figures in each version in the order first seen.
 
     ``scope`` is what was asked for, in whole days. ``median_ms`` is that of its endpoint, or of
-    all requests with a visitor; None without any. ``known`` tells whether any visitor was ever stored.
+    all requests with a visitor; None without any. ``known`` tells whether any visitor was ever
+    stored.
     """
 
     kind: Kind
