@@ -38,3 +38,18 @@ def unpack(data: bytes, start: int, size: int) -> tuple[array[int], int]:
     if _SWAP:
         found.byteswap()
     return found, end
+
+
+def more_than(numbers: array[int], limit: int) -> bytes:
+    """Return a byte for each number: 1 if it is above ``limit`` (0 to 254), else 0."""
+    data = numbers.tobytes()
+    planes = [data[place :: numbers.itemsize] for place in range(numbers.itemsize)]
+    if _SWAP:
+        planes.reverse()
+    above = bytes(number > limit for number in range(256))
+    not_zero = bytes(number > 0 for number in range(256))
+    # As one big number each: a loop over the numbers would take thirty times as long.
+    flags = int.from_bytes(planes[0].translate(above), "little")
+    for plane in planes[1:]:
+        flags |= int.from_bytes(plane.translate(not_zero), "little")
+    return flags.to_bytes(len(numbers), "little")

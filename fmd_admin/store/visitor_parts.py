@@ -24,7 +24,7 @@ from itertools import accumulate, pairwise
 
 from ..errors import StoreError
 from . import histogram
-from .columns import pack, unpack
+from .columns import more_than, pack, unpack
 
 #: The id of all visitors over the cap of their day together: no row has it.
 OTHER = 0
@@ -193,28 +193,28 @@ class Part:
         found = self._shapes
         if found is None:
             found = self._shapes = _Shapes(self.hits, shapes)
-        rank = found.several[index] - 1
+        rank = found.several.count(1, 0, index + 1) - 1
         low, high = found.mins_ns[rank], found.maxs_ns[rank]
         if hits == 2:
             return (2, sum_ns, low, high, b"")
-        rank = found.many[index]
+        rank = found.many.count(1, 0, index + 1)
         stored = found.data[found.ends[rank - 1] : found.ends[rank]]
         return (hits, sum_ns, low, high, stored)
 
 
 class _Shapes:
-    """``several`` and ``many`` count the visitors with 2 and 3 hits or more up to each one."""
+    """``several`` and ``many`` are a byte a visitor: 1 for those with 2 and 3 hits or more."""
 
     __slots__ = ("data", "ends", "many", "maxs_ns", "mins_ns", "several")
 
     def __init__(self, hits: array[int], shapes: bytes) -> None:
-        self.several = list(accumulate(map((1).__lt__, hits)))
-        self.many = list(accumulate(map((2).__lt__, hits)))
+        self.several, self.many = more_than(hits, 1), more_than(hits, 2)
+        several = self.several.count(1)
         try:
             self.data = zlib.decompress(shapes)
-            self.mins_ns, start = unpack(self.data, 0, self.several[-1])
-            self.maxs_ns, start = unpack(self.data, start, self.several[-1])
-            lengths, start = unpack(self.data, start, self.many[-1])
+            self.mins_ns, start = unpack(self.data, 0, several)
+            self.maxs_ns, start = unpack(self.data, start, several)
+            lengths, start = unpack(self.data, start, self.many.count(1))
         except (ValueError, zlib.error):
             raise _unreadable() from None
         self.ends = list(accumulate(lengths, initial=start))

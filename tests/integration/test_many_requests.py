@@ -152,7 +152,7 @@ def check_visitors(store: Store) -> None:
     raw = {}
     with store.read() as connection:
         for kind, table, column in kinds:
-            query = select(table.name, func.count()).join(table, table.id == column)
+            query = select(table.name, func.count()).where(table.id == column)
             raw[kind] = dict(connection.execute(query.group_by(table.name)))
     assert len(raw[Kind.GROUP]) == 51
     assert [sum(hits.values()) for hits in raw.values()] == [REQUESTS, REQUESTS]
