@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
+from functools import cache
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _SWAP = sys.byteorder == "big"
@@ -40,16 +41,19 @@ def unpack(data: bytes, start: int, size: int) -> tuple[array[int], int]:
     return found, end
 
 
+@cache
+def _above(limit: int) -> bytes:
+    return bytes(number > limit for number in range(256))
+
+
 def more_than(numbers: array[int], limit: int) -> bytes:
     """Return a byte for each number: 1 if it is above ``limit`` (0 to 254), else 0."""
     data = numbers.tobytes()
     planes = [data[place :: numbers.itemsize] for place in range(numbers.itemsize)]
     if _SWAP:
         planes.reverse()
-    above = bytes(number > limit for number in range(256))
-    not_zero = bytes(number > 0 for number in range(256))
     # As one big number each: a loop over the numbers would take thirty times as long.
-    flags = int.from_bytes(planes[0].translate(above), "little")
+    flags = int.from_bytes(planes[0].translate(_above(limit)), "little")
     for plane in planes[1:]:
-        flags |= int.from_bytes(plane.translate(not_zero), "little")
+        flags |= int.from_bytes(plane.translate(_above(0)), "little")
     return flags.to_bytes(len(numbers), "little")

@@ -49,7 +49,13 @@ def entry_of(durations: Sequence[int], shaped: bool) -> Entry:
     if not shaped:
         return (hits, sum(durations), 0, 0, b"")
     counts = counted({}, durations) if hits > 2 else {}
-    return (hits, sum(durations), min(durations), max(durations), histogram.encode(counts))
+    return (
+        hits,
+        sum(durations),
+        min(durations),
+        max(durations),
+        histogram.encode(counts, pack=False),
+    )
 
 
 def extend(entry: Entry, durations: Sequence[int], shaped: bool) -> Entry:
@@ -62,7 +68,7 @@ def extend(entry: Entry, durations: Sequence[int], shaped: bool) -> Entry:
     if hits <= 2:
         return (hits, total, low, high, b"")
     counts = counted(_added({}, entry), durations)
-    return (hits, total, low, high, histogram.encode(counts))
+    return (hits, total, low, high, histogram.encode(counts, pack=False))
 
 
 def together(entries: Sequence[Entry], shaped: bool) -> Entry:
@@ -79,12 +85,12 @@ def together(entries: Sequence[Entry], shaped: bool) -> Entry:
     counts: dict[int, int] = {}
     for entry in entries:
         _added(counts, entry)
-    return (hits, total, low, high, histogram.encode(counts))
+    return (hits, total, low, high, histogram.encode(counts, pack=False))
 
 
 def histogram_of(entry: Entry) -> bytes:
     """Return the stored histogram of an entry with a shape."""
-    return entry[4] or histogram.encode(_added({}, entry))
+    return entry[4] or histogram.encode(_added({}, entry), pack=False)
 
 
 def _added(counts: dict[int, int], entry: Entry) -> dict[int, int]:

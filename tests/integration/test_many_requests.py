@@ -153,7 +153,7 @@ def check_visitors(store: Store) -> None:
     with store.read() as connection:
         for kind, table, column in kinds:
             query = select(table.name, func.count()).where(table.id == column)
-            raw[kind] = dict(connection.execute(query.group_by(table.name)))
+            raw[kind] = dict(connection.execute(query.group_by(table.name)).all())
     assert len(raw[Kind.GROUP]) == 51
     assert [sum(hits.values()) for hits in raw.values()] == [REQUESTS, REQUESTS]
     assert shown_visitors(store) == raw
@@ -161,7 +161,7 @@ def check_visitors(store: Store) -> None:
     with store.read() as connection:
         assert connection.scalar(select(func.count()).select_from(VisitorDelta)) == 0
         per_kind = select(VisitorDay.kind, func.sum(VisitorDay.hits)).group_by(VisitorDay.kind)
-        assert dict(connection.execute(per_kind)) == {
+        assert dict(connection.execute(per_kind).all()) == {
             Kind.GROUP: REQUESTS,
             Kind.CLIENT: REQUESTS,
         }
