@@ -136,7 +136,7 @@ def test_a_bubble_and_a_box_lead_to_their_requests(site: Site, anna: Visitor) ->
         anna.find("canvas").click(position={"x": x, "y": y})
         expect(anna.find("h1")).to_have_text("Requests")
         expect(anna.find(".data-tools")).to_contain_text(f"{hits} requests")
-        expect(anna.find("[name=group]")).not_to_have_value("")
+        expect(anna.find("#filter-group")).not_to_have_value("")
 
 
 def test_empty_pages_say_what_to_do(site: Site, anna: Visitor) -> None:

@@ -219,6 +219,10 @@ class ChartPage(Page):
         """Return what else the page's template needs."""
         return {}
 
+    def own_words(self) -> dict[str, str]:
+        """Return the page's own words of the query string, which its data needs too."""
+        return {}
+
     def look(self, endpoint_id: int | None, *, strict: bool, read: Any = None) -> Looked:
         """Read the page's data in one transaction; 404 for an endpoint that does not exist."""
         with self.panel.store.read() as connection:
@@ -237,7 +241,8 @@ class ChartPage(Page):
         """Render the page."""
         with self.panel.store.read() as connection:
             looked = self._look(connection, endpoint_id, strict=False)
-            ids = {} if endpoint_id is None else {"endpoint_id": endpoint_id}
+            ids: dict[str, Any] = {} if endpoint_id is None else {"endpoint_id": endpoint_id}
+            ids |= self.own_words()
             empty = self.is_empty(looked.result)
             chart = Chart(
                 kind=self.chart_kind,

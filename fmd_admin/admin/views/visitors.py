@@ -48,6 +48,10 @@ class VisitorPage(ChartPage):
     def read_all(self, connection: Connection, scope: Scope) -> Any:
         return self.find(connection, scope, Wanted(_search(), page_size=None))
 
+    def own_words(self) -> dict[str, str]:
+        found = {name: request.args.get(name, "") for name in ("q", "page")}
+        return {name: value for name, value in found.items() if value}
+
     def is_empty(self, result: Any) -> bool:
         return not result.shown.ids
 
