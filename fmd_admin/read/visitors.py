@@ -129,23 +129,23 @@ class Visitors:
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
-        found: dict[int, Total] = {id: Total() for id in ids}
-        hits_of: dict[int, list[tuple[Part, int, int]]] = {}
+        entries: dict[int, list[Entry]] = {id: [] for id in ids}
+        wanted: dict[int, list[tuple[Part, int, int]]] = {}
         for _, row_id, part in self._rows:
             for id in ids:
                 index = part.index(id)
                 if index is not None:
-                    hits_of.setdefault(row_id, []).append((part, index, id))
-        for chunk in chunks(sorted(hits_of)):
+                    wanted.setdefault(row_id, []).append((part, index, id))
+        for chunk in chunks(sorted(wanted)):
             query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
-            for row_id, shapes in self._connection.execute(query):
-                for part, index, id in hits_of[row_id]:
-                    _add(found[id], part.entry(index, shapes))
+            for row_id, shapes in self._connection.execute(query).all():
+                for part, index, id in wanted[row_id]:
+                    entries[id].append(part.entry(index, shapes))
         for visitors in self._waiting.values():
             for id in ids:
                 if id in visitors:
-                    _add(found[id], entry_of(visitors[id], shaped=True))
-        return found
+                    entries[id].append(entry_of(visitors[id], shaped=True))
+        return {id: _total(found) for id, found in entries.items()}
 
     def median_ms(self) -> float | None:
         """Return the median that visitors are compared with; None without requests.
@@ -264,10 +264,11 @@ def _added_up(parts: Sequence[Part]) -> dict[int, int]:
     return {id: number for id, number in found if number}
 
 
-def _add(total: Total, entry: Entry) -> None:
-    hits, sum_ns, min_ns, max_ns, _ = entry
-    total.hits += hits
-    total.sum_ms += sum_ns / _NS_PER_MS
-    total.min_ms = min(total.min_ms, min_ns / _NS_PER_MS)
-    total.max_ms = max(total.max_ms, max_ns / _NS_PER_MS)
-    total.parts.append(histogram_of(entry))
+def _total(entries: Sequence[Entry]) -> Total:
+    hits, sums_ns, mins_ns, maxs_ns, _ = zip(*entries, strict=True)
+    total = Total()
+    total.hits = sum(hits)
+    total.sum_ms = sum(sums_ns) / _NS_PER_MS
+    total.min_ms, total.max_ms = min(mins_ns) / _NS_PER_MS, max(maxs_ns) / _NS_PER_MS
+    total.parts = [entry[4] or histogram_of(entry) for entry in entries]
+    return total

@@ -151,22 +151,21 @@ def _sum(parts: Iterable[bytes]) -> tuple[int, list[int]]:
 
 def _add_sparse(total: list[int], data: bytes, width: int) -> tuple[int, int]:
     """Add to ``total``; return the lowest and the highest bucket."""
-    items = _sparse_items(data, width)
-    for number, count in items:
+    numbers, counts = _sparse_items(data, width)
+    for number, count in zip(numbers, counts, strict=True):
         total[number] += count
-    numbers = [number for number, _ in items]
     return min(numbers), max(numbers)
 
 
-def _sparse_items(data: bytes, width: int) -> list[tuple[int, int]]:
-    """Return (bucket, requests) of the sparse form."""
+def _sparse_items(data: bytes, width: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the buckets of the sparse form and their requests."""
     size, rest = divmod(len(data) - 1, 2 + width)
     if width not in _CODES or rest or not size:
         raise _unreadable(data)
     fields = struct.unpack(f"<{size}H{size}{_CODES[width]}", data[1:])
     if max(fields[:size]) > LAST:
         raise _unreadable(data)
-    return list(zip(fields[:size], fields[size:], strict=True))
+    return fields[:size], fields[size:]
 
 
 def _body(data: bytes) -> tuple[int, bytes]:
@@ -210,7 +209,8 @@ def counts(data: bytes) -> dict[int, int]:
     """Return bucket → requests of one stored histogram, in the order of the buckets."""
     if data and data[0] & SPARSE:
         # The few of one visitor a day: without lanes for every bucket there is.
-        return dict(sorted(_sparse_items(data, data[0] & _WIDTH_MASK)))
+        numbers, found = _sparse_items(data, data[0] & _WIDTH_MASK)
+        return dict(sorted(zip(numbers, found, strict=True)))
     return add((data,))
 
 
