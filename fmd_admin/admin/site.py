@@ -48,6 +48,7 @@ from .views.system import SystemPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
 from .views.versions import MultiVersionPage, VersionPerformancePage
+from .views.visitors import IpVersionsPage, UserPerformancePage, UserVersionsPage
 
 logger = logging.getLogger("fmd_admin")
 
@@ -170,6 +171,9 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         ReportingPage(),
         VersionPerformancePage(),
         SummaryPage(),
+        UserVersionsPage(),
+        IpVersionsPage(),
+        UserPerformancePage(),
         ProfilerPage(),
         GroupedPage(),
         StatusCodesPage(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -18,6 +19,7 @@ from sqlalchemy import func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
+from ..store import visitor_rebuild, visitors
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -30,6 +32,9 @@ LEASE_NAME = "jobs"
 MERGE_AT_ONCE = 5_000
 #: In a process without threads a request pays for the deletion: one short transaction of it.
 _INLINE_WORK_S = 0.0
+#: How often the days of visitors are looked after, and for how long at most.
+UPKEEP_EVERY_S = 60.0
+UPKEEP_S = 5.0
 
 
 class Jobs:
@@ -65,6 +70,7 @@ class Jobs:
             loaded=loaded or (lambda: started),
             clock=clock,
         )
+        self._kept_at = -math.inf
 
     def _new_lease(self, owner: str) -> Lease:
         return Lease(self._store, LEASE_NAME, owner, self._store.settings.lease_ttl_s, self._clock)
@@ -94,6 +100,9 @@ class Jobs:
                     self._graphs.without_threads()
                 self._guarded("merging the rollups", self.merge_rollups)()
                 self._guarded("deleting old rows", self._prune_inline)()
+                if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
+                    self._kept_at = self._clock()
+                    self._guarded("keeping the visitors", self.keep_visitors)()
             elif self._scheduler is None:
                 self._start_scheduler()
             elif self._graphs is not None:
@@ -141,6 +150,22 @@ class Jobs:
                 merged = merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
             # What came in meanwhile is for the next time: a job must come to an end.
             waiting = waiting - merged if merged else 0
+        visitors.tend(self._store, self._lease.fence)
+
+    def keep_visitors(self) -> None:
+        """Sum days that are over; count visitors of what was stored before an upgrade."""
+        begun, now_ms = self._clock(), time.time_ns() // 1_000_000
+        with self._store.read() as connection:
+            cells = visitors.unsummed(connection, now_ms)
+            more = visitor_rebuild.backfilling(connection)
+        while cells and self._clock() - begun < UPKEEP_S:
+            with self._store.write() as connection:
+                self._lease.fence(connection)
+                visitors.sum_endpoints(connection, cells.pop())
+        while more and self._clock() - begun < UPKEEP_S:
+            more = visitor_rebuild.backfill(
+                self._store, self._store.timezone, now_ms, self._lease.fence
+            )
 
     def _prune(self) -> None:
         # The event goes with the scheduler: its thread ends, even if another one begins.
@@ -169,6 +194,12 @@ class Jobs:
             self._guarded("merging the rollups", self.merge_rollups),
             IntervalTrigger(seconds=self._store.settings.rollup_interval_s, timezone=timezone.utc),
             id="merge_rollups",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("keeping the visitors", self.keep_visitors),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="keep_visitors",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.add_job(

@@ -60,7 +60,8 @@ class Dimensions:
         """
         while True:
             missing = {
-                table: sorted(set(names) - self._cache[table].keys())
+                # Not set minus keys(): that goes through all keys there are.
+                table: sorted(name for name in set(names) if name not in self._cache[table])
                 for table, names in wanted.items()
             }
             if self._version >= 0 and not any(missing.values()):

@@ -56,8 +56,11 @@ def middle_ms(number: int) -> float:
     return LOWEST_MS * math.pow(RATIO, number + 0.5)
 
 
-def encode(counts: Mapping[int, int]) -> bytes:
-    """Return the stored form of ``counts`` (bucket → requests); counts of 0 are left out."""
+def encode(counts: Mapping[int, int], *, pack: bool = True) -> bytes:
+    """Return the stored form of ``counts`` (bucket → requests); counts of 0 are left out.
+
+    Without ``pack`` nothing is deflated: for what is going to be deflated with others.
+    """
     kept = {number: count for number, count in counts.items() if count > 0}
     if not kept:
         return b""
@@ -67,7 +70,7 @@ def encode(counts: Mapping[int, int]) -> bytes:
     lanes = [0] * (max(kept) - first + 1)
     for number, count in kept.items():
         lanes[number - first] = count
-    return _dense(first, lanes, len(kept))
+    return _dense(first, lanes, len(kept), pack=pack)
 
 
 def _sparse(numbers: list[int], counts: list[int]) -> bytes:
@@ -76,12 +79,12 @@ def _sparse(numbers: list[int], counts: list[int]) -> bytes:
     return struct.pack(f"<B{size}H{size}{_CODES[width]}", SPARSE | width, *numbers, *counts)
 
 
-def _dense(first: int, lanes: list[int], used: int) -> bytes:
+def _dense(first: int, lanes: list[int], used: int, *, pack: bool = True) -> bytes:
     """``lanes`` are the counts from bucket ``first`` on; ``used`` of them are not 0."""
     width, lanes = _fitting(lanes)
     plain = struct.pack(f"<{len(lanes)}{_CODES[width]}", *lanes)
     # Deflate saves much only where most counts are 0, and doubles the time of an addition.
-    if 2 * used > len(lanes):
+    if not pack or 2 * used > len(lanes):
         return struct.pack("<BH", width, first) + plain
     packer = zlib.compressobj(6, zlib.DEFLATED, -15, 5)
     return struct.pack("<BH", PACKED | width, first) + packer.compress(plain) + packer.flush()
@@ -148,16 +151,21 @@ def _sum(parts: Iterable[bytes]) -> tuple[int, list[int]]:
 
 def _add_sparse(total: list[int], data: bytes, width: int) -> tuple[int, int]:
     """Add to ``total``; return the lowest and the highest bucket."""
+    numbers, counts = _sparse_items(data, width)
+    for number, count in zip(numbers, counts, strict=True):
+        total[number] += count
+    return min(numbers), max(numbers)
+
+
+def _sparse_items(data: bytes, width: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the buckets of the sparse form and their requests."""
     size, rest = divmod(len(data) - 1, 2 + width)
-    if rest or not size:
+    if width not in _CODES or rest or not size:
         raise _unreadable(data)
     fields = struct.unpack(f"<{size}H{size}{_CODES[width]}", data[1:])
-    numbers = fields[:size]
-    highest = max(numbers)
-    if highest <= LAST:
-        for number, count in zip(numbers, fields[size:], strict=True):
-            total[number] += count
-    return min(numbers), highest
+    if max(fields[:size]) > LAST:
+        raise _unreadable(data)
+    return fields[:size], fields[size:]
 
 
 def _body(data: bytes) -> tuple[int, bytes]:
@@ -199,6 +207,10 @@ def _unreadable(data: bytes) -> StoreError:
 
 def counts(data: bytes) -> dict[int, int]:
     """Return bucket → requests of one stored histogram, in the order of the buckets."""
+    if data and data[0] & SPARSE:
+        # The few of one visitor a day: without lanes for every bucket there is.
+        numbers, found = _sparse_items(data, data[0] & _WIDTH_MASK)
+        return dict(sorted(zip(numbers, found, strict=True)))
     return add((data,))
 
 

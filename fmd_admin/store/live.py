@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ..errors import SettingsError
 from ..settings import Loaded, Settings, spec
+from . import visitors
 from .models import (
     Config,
     Day,
@@ -31,7 +32,7 @@ from .models import (
 )
 
 CONFIG_ROW = 1
-#: What is stored of an endpoint and version, and goes with them.
+#: What is stored of an endpoint and version, and goes with them; visitors besides.
 _MEASUREMENTS = (
     *(Request, Profile, Outlier, OutlierSkipped),
     *(RollupDelta, Hour, HourStatus, Day, DayStatus),
@@ -117,6 +118,7 @@ def _put(connection: Connection, name: str, value: str, by: str) -> None:
 
 def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
     """Delete endpoints with all their measurements; return how many endpoints there were."""
+    visitors.forget_endpoints(connection, ids)
     for table in _MEASUREMENTS:
         connection.execute(delete(table).where(table.endpoint_id.in_(ids)))
     gone = connection.execute(delete(Endpoint).where(Endpoint.id.in_(ids))).rowcount
@@ -126,6 +128,7 @@ def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
 
 def delete_versions(connection: Connection, ids: Sequence[int]) -> int:
     """Delete versions with all their measurements; return how many versions there were."""
+    visitors.forget_versions(connection, ids)
     for table in _MEASUREMENTS:
         connection.execute(delete(table).where(table.version_id.in_(ids)))
     gone = connection.execute(delete(Version).where(Version.id.in_(ids))).rowcount

@@ -25,7 +25,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from . import histogram
+from . import histogram, visitor_rebuild
 from .aggregate import Aggregate, parse_statuses
 from .calendar import HOUR_MS, Calendar
 from .models import Day, DayStatus, Hour, HourStatus, Request, RollupDelta
@@ -154,7 +154,7 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
     requests = hours = 0
     kept: datetime | None = None
     with store.read() as connection:
-        oldest = connection.scalar(select(func.min(_TIME)))
+        first = oldest = connection.scalar(select(func.min(_TIME)))
     hour = None if oldest is None else calendar.hour_start(oldest)
     while hour is not None:
         end = calendar.next_hour(hour)
@@ -170,7 +170,9 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
         if progress is not None:
             progress(from_millis(hour), requests)
         hour = None if following is None else calendar.hour_start(following)
-    return RebuildReport(requests, hours, _rebuild_days(store, calendar), kept)
+    days = _rebuild_days(store, calendar)
+    visitor_rebuild.rebuild_days(store, calendar, first)
+    return RebuildReport(requests, hours, days, kept)
 
 
 def _first_since(connection: Connection, start_ms: int) -> int | None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, StoreError
 from ..records import Batch, Frame, Row
-from . import profiles
+from . import profiles, visitor_deltas
 from .aggregate import Aggregate, Calendar
 from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
@@ -22,6 +22,8 @@ from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
 from .types import METHOD_CODES
+from .visitor_deltas import Visit, to_ns
+from .visitor_models import VisitorDelta
 
 #: Deletions between reading ids and using them are rare; a second try nearly always does.
 _TRIES = 5
@@ -140,9 +142,10 @@ class BatchWriter:
         endpoints = ids[Endpoint]
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
-        hour_start = self._calendar.hour_start
+        hour_start, day_start = self._calendar.hour_start, self._calendar.day_start
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
+        visits: list[Visit] = []
         for row in batch.rows:
             found = columns(row)
             key = (found[1], hour_start(row.time_ms))
@@ -151,6 +154,10 @@ class BatchWriter:
                 total = sums[key] = Aggregate()
             total.add(row.duration_ms, row.status, row.time_ms)
             values.append(found)
+            group_id, client_id = found[3], found[4]
+            if group_id or client_id:
+                day, duration_ns = day_start(row.time_ms), to_ns(row.duration_ms)
+                visits.append((day, found[1], group_id or 0, client_id or 0, duration_ns))
         for name, time_ms in batch.touched.items():
             key = (endpoints[name], hour_start(time_ms))
             sums.setdefault(key, Aggregate()).touch(time_ms)
@@ -162,6 +169,9 @@ class BatchWriter:
         ]
         if deltas:
             connection.exec_driver_sql(self._delta_sql, deltas)
+        if visits:
+            row_of_visits = (version_id, len(visits), visitor_deltas.encode(visits))
+            connection.exec_driver_sql(self._visitor_sql, row_of_visits)
 
     def _insert_details(
         self,
@@ -184,6 +194,11 @@ class BatchWriter:
     def _delta_sql(self) -> str:
         columns = Aggregate().as_delta_row(0, 0, 0).keys()
         return insert_sql(self._store.engine.dialect, RollupDelta.__table__, list(columns))
+
+    @cached_property
+    def _visitor_sql(self) -> str:
+        columns = ("version_id", "requests", "payload")
+        return insert_sql(self._store.engine.dialect, VisitorDelta.__table__, columns)
 
 
 def _request_columns(

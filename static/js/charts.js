@@ -15,10 +15,12 @@
     charts.get(figure)?.destroy();
     figure.classList.remove("no-library");
     figure.querySelector(".chart-note").hidden = true;
-    const { config, height } = drawings[figure.dataset.chart](
+    const { config, height, width = 0 } = drawings[figure.dataset.chart](
       loaded.get(figure), color, box.clientWidth,
     );
     box.style.height = `${height}px`;
+    // Where a drawing needs more room than there is, it is scrolled inside its frame.
+    box.style.minWidth = `${width}px`;
     window.fmdCharts.useFont();
     config.options.plugins.tooltip = { ...window.fmdCharts.tooltip(color), ...config.options.plugins.tooltip };
     Object.assign(config.options, { animation: false, maintainAspectRatio: false, responsive: true });

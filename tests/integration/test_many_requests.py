@@ -8,14 +8,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from fmd_admin.read.overview import overview
-from fmd_admin.read.scope import parse_scope
-from fmd_admin.store import schema
-from fmd_admin.store.models import Endpoint, Hour, HourStatus, Request, RollupDelta
+from fmd_admin.read.scope import Scope, parse_scope
+from fmd_admin.read.visitor_versions import visitor_versions
+from fmd_admin.read.visitors import Wanted
+from fmd_admin.store import schema, visitors
+from fmd_admin.store.models import Client, Endpoint, Group, Hour, HourStatus, Request, RollupDelta
 from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
+from fmd_admin.store.visitor_models import Kind, VisitorDay, VisitorDelta
 
 from ..support import new_store
 from .servers import gunicorn, send_many
@@ -44,25 +47,40 @@ app.add_url_rule("/missing", "missing", lambda: abort(404))
 def sometimes():
     return ("busy", 503) if next(counter) % 10 == 0 else "ok"
 
-FMDAdmin(app, group_by=lambda: "anna", settings={{"database": "sqlite:///{folder}/fmd.db",
+# One user has half of the requests, and 50 share the rest.
+users = itertools.count()
+
+
+def user():
+    number = next(users)
+    return "anna" if number % 2 else f"user{{number % 100}}"
+
+
+FMDAdmin(app, group_by=user, settings={{"database": "sqlite:///{folder}/fmd.db",
     "rollup_interval_s": 0.5, "username": "anna", "password": "correct horse"}})
 """
 
 pytestmark = pytest.mark.server
 
 
-def raw_and_shown(store: Store) -> tuple[int, int]:
-    """Count raw rows and ask the overview, in one read transaction."""
+def last_day(connection: Connection, store: Store) -> Scope:
+    return parse_scope(
+        connection,
+        {"range": ["24h"]},
+        zone=store.timezone,
+        default_range="24h",
+        now_ms=int(time.time() * 1000),
+    )
+
+
+def raw_and_shown(store: Store) -> tuple[int, int, int]:
+    """Count raw rows, ask the overview and the users' page, in one read transaction."""
     with store.read() as connection:
-        scope = parse_scope(
-            connection,
-            {"range": ["24h"]},
-            zone=store.timezone,
-            default_range="24h",
-            now_ms=int(time.time() * 1000),
-        )
+        scope = last_day(connection, store)
         raw = connection.scalar(select(func.count()).select_from(Request)) or 0
-        return raw, overview(connection, scope).summary.hits
+        users = visitor_versions(connection, scope, Kind.GROUP, Wanted(page_size=None))
+        by_user = sum(bubble.hits for bubble in users.bubbles)
+        return raw, overview(connection, scope).summary.hits, by_user
 
 
 def test_nothing_is_lost_and_everything_agrees(tmp_path: Path) -> None:
@@ -86,13 +104,16 @@ def test_nothing_is_lost_and_everything_agrees(tmp_path: Path) -> None:
         assert server.stop() == 0
         log = server.log
     assert sum(answers.values()) == REQUESTS
-    assert [m for m in moments if m[0] != m[1]] == []
-    assert len({raw for raw, _ in moments}) > 3, "the pages were not asked while requests came in"
-    assert moments[-1] == (REQUESTS, REQUESTS)
+    assert [m for m in moments if len(set(m)) != 1] == []
+    assert len({raw for raw, _, _ in moments}) > 3, (
+        "the pages were not asked while requests came in"
+    )
+    assert moments[-1] == (REQUESTS, REQUESTS, REQUESTS)
     # What the last process wrote at its end waits for the next one that holds the lease.
     with store.write() as connection:
         merge_deltas(connection, store.timezone)
     check_stored(store, answers)
+    check_visitors(store)
     assert "Traceback" not in log
     assert "ERROR" not in log.upper().replace("ERRORS", "")
     store.close()
@@ -123,3 +144,40 @@ def check_stored(store: Store, answers: Counter[tuple[str, int]]) -> None:
         raw_ms = connection.scalar(select(func.sum(Request.duration_ms)))
     assert hits == REQUESTS
     assert total_ms == pytest.approx(raw_ms, rel=1e-9)
+
+
+def check_visitors(store: Store) -> None:
+    """Users and addresses have the hits of their raw rows, waiting, merged and summed."""
+    kinds = ((Kind.GROUP, Group, Request.group_id), (Kind.CLIENT, Client, Request.client_id))
+    raw = {}
+    with store.read() as connection:
+        for kind, table, column in kinds:
+            query = select(table.name, func.count()).where(table.id == column)
+            raw[kind] = dict(connection.execute(query.group_by(table.name)).all())
+    assert len(raw[Kind.GROUP]) == 51
+    assert [sum(hits.values()) for hits in raw.values()] == [REQUESTS, REQUESTS]
+    assert shown_visitors(store) == raw
+    visitors.tend(store, bool, at=1)
+    with store.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(VisitorDelta)) == 0
+        per_kind = select(VisitorDay.kind, func.sum(VisitorDay.hits)).group_by(VisitorDay.kind)
+        assert dict(connection.execute(per_kind).all()) == {
+            Kind.GROUP: REQUESTS,
+            Kind.CLIENT: REQUESTS,
+        }
+    assert shown_visitors(store) == raw
+    with store.write() as connection:
+        for cell in visitors.unsummed(connection, int(time.time() * 1000) + 3 * 86_400_000):
+            visitors.sum_endpoints(connection, cell)
+    assert shown_visitors(store) == raw
+
+
+def shown_visitors(store: Store) -> dict[Kind, dict[str, int]]:
+    """Hits by the name of each visitor, as the pages of all endpoints show them."""
+    found: dict[Kind, dict[str, int]] = {}
+    with store.read() as connection:
+        scope = last_day(connection, store)
+        for kind in Kind:
+            result = visitor_versions(connection, scope, kind, Wanted(page_size=None))
+            found[kind] = {result.names[b.visitor]: b.hits for b in result.bubbles}
+    return found

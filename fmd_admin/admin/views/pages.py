@@ -56,6 +56,9 @@ ENDPOINT_TABS = (
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
     Tab("Outliers", "outliers.index"),
+    Tab("Users by version", "user_versions.index"),
+    Tab("IPs by version", "ip_versions.index"),
+    Tab("Users", "user_performance.index"),
 )
 #: No database has an id above.
 MAX_ID = 2**53
@@ -271,17 +274,23 @@ class ChartPage(ChartPart, Page):
         """Return what the template needs besides the chart."""
         return {}
 
-    def look(self, endpoint_id: int | None, *, strict: bool) -> Looked:
+    def read_all(self, connection: Connection, scope: Scope) -> Any:
+        """Return what goes into the CSV: more than the page shows, if that is one of several."""
+        return self.read(connection, scope)
+
+    def look(self, endpoint_id: int | None, *, strict: bool, read: Any = None) -> Looked:
         """Read the page's data in one transaction; 404 for an endpoint that does not exist."""
         with self.panel.store.read() as connection:
-            return self._look(connection, endpoint_id, strict=strict)
+            return self._look(connection, endpoint_id, strict=strict, read=read)
 
-    def _look(self, connection: Connection, endpoint_id: int | None, *, strict: bool) -> Looked:
+    def _look(
+        self, connection: Connection, endpoint_id: int | None, *, strict: bool, read: Any = None
+    ) -> Looked:
         endpoint = None
         if endpoint_id is not None:
             endpoint = self.find_endpoint(connection, endpoint_id)
         scope = self.scope(connection, endpoint_id, strict=strict)
-        return Looked(scope, endpoint, self.read(connection, scope))
+        return Looked(scope, endpoint, (read or self.read)(connection, scope))
 
     def show(self, endpoint_id: int | None = None) -> str:
         """Render the page."""
@@ -312,7 +321,7 @@ class ChartPage(ChartPart, Page):
 
     def download_csv(self, endpoint_id: int | None = None) -> Response:
         """Return the chart's table as CSV, for the range of the URL."""
-        looked = self.look(endpoint_id, strict=True)
+        looked = self.look(endpoint_id, strict=True, read=self.read_all)
         return csv.from_table(looked.result.table(), file_suffix(looked))
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from fmd_admin.read.scope import Scope, parse_scope
 from fmd_admin.records import Batch, Row
-from fmd_admin.store import schema
+from fmd_admin.store import schema, visitors
 from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -45,6 +45,8 @@ class Measured:
     version: str
     duration_ms: float
     status: int
+    group: str | None
+    ip: str | None
 
 
 @dataclass
@@ -96,7 +98,8 @@ def make_world(
     schema.migrate(store)
     rnd = random.Random(seed)
     now_ms = round(now.replace(tzinfo=store.timezone).timestamp() * 1000)
-    rows = [_request(rnd, now_ms, days) for _ in range(hits)]
+    whom = random.Random(seed)
+    rows = [_request(rnd, whom, now_ms, days) for _ in range(hits)]
     writers = {version: BatchWriter(store, lambda: 1) for version in VERSIONS}
     step = max(1, hits // 12)
     for number, start in enumerate(range(0, hits, step)):
@@ -106,10 +109,11 @@ def make_world(
         if number == 8:  # What comes later stays in the deltas.
             with store.write() as connection:
                 merge_deltas(connection, store.timezone)
+            visitors.tend(store, bool, at=1)
     return World(store, rows, now_ms)
 
 
-def _request(rnd: random.Random, now_ms: int, days: float) -> Measured:
+def _request(rnd: random.Random, whom: random.Random, now_ms: int, days: float) -> Measured:
     # More of them shortly before now, so that every range has some.
     age_ms = int(days * DAY_MS * rnd.random() ** 3)
     number = rnd.randrange(len(ENDPOINTS) - 1)
@@ -119,11 +123,14 @@ def _request(rnd: random.Random, now_ms: int, days: float) -> Measured:
         version=rnd.choice(VERSIONS),
         duration_ms=rnd.lognormvariate(1 + number, 0.8),
         status=rnd.choice((200, 200, 200, 302, 399, 400, 404, 500)),
+        # A few come often and many now and then; some requests are nobody's.
+        group=f"user{int(40 * whom.random() ** 2)}" if whom.random() < 0.8 else None,
+        ip=f"192.0.2.{int(90 * whom.random() ** 2)}" if whom.random() < 0.9 else None,
     )
 
 
 def _stored(row: Measured) -> Row:
-    return Row(row.time_ms, row.endpoint, row.duration_ms, row.status, "GET", None, None)
+    return Row(row.time_ms, row.endpoint, row.duration_ms, row.status, "GET", row.group, row.ip)
 
 
 def quantile(values: Iterable[float], q: float) -> float:

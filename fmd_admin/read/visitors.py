@@ -1,0 +1,274 @@
+"""Visitors in a scope, as their pages read them: users (groups) or client addresses.
+
+Whole days come from fmd_visitor_day, what has not been merged yet from fmd_visitor_delta, and what
+is not summed over all endpoints yet from the rows of the endpoints. All of it has to be read in
+one read transaction: then it is exact, whatever is written and merged meanwhile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from ..store import histogram, visitor_deltas
+from ..store.calendar import Calendar
+from ..store.models import Client, Group
+from ..store.rollup_rows import chunks
+from ..store.visitor_models import Kind, VisitorDay, VisitorDelta
+from ..store.visitor_parts import OTHER, Entry, Part, counted, entry_of, histogram_of
+from ..store.visitors import day_column
+from .buckets import Buckets, Total, together
+from .scope import Scope
+
+_NS_PER_MS = 1_000_000
+_NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
+#: What stands for the visitors over the cap of their day.
+OTHER_NAME = "other"
+
+
+def whole_days(scope: Scope) -> Scope:
+    """Return ``scope`` widened to whole days: visitors are counted by the day."""
+    calendar = Calendar(scope.zone)
+    start_ms, end_ms = calendar.day_start(scope.start_ms), calendar.next_day(scope.end_ms - 1)
+    return dataclasses.replace(
+        scope, start_ms=start_ms, end_ms=end_ms, exact_start_ms=start_ms, exact_end_ms=end_ms
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which visitors are asked for: those whose name holds ``search``, on ``page`` (from 1).
+
+    ``page_size`` None asks for all of them.
+    """
+
+    search: str = ""
+    page: int = 1
+    page_size: int | None = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One page of visitors, those with the most hits first: ids, names by id, hits by id.
+
+    ``total`` counts all that match. On the last page the ids end with ``OTHER`` if there were more
+    visitors on a day than are told apart, unless names were searched.
+    """
+
+    ids: list[int]
+    names: dict[int, str]
+    hits: dict[int, int]
+    total: int
+    page: int
+    pages: int
+
+
+class _Row(NamedTuple):
+    version_id: int
+    id: int
+    part: Part
+
+
+class Visitors:
+    """Reads the visitors of ``scope``, widened to whole days; for one page, in one transaction."""
+
+    def __init__(self, connection: Connection, scope: Scope, kind: Kind) -> None:
+        self.scope = whole_days(scope)
+        self.kind = kind
+        self._connection = connection
+        self._rows = [_Row(row[0], row[1], Part(row[2])) for row in self._stored()]
+        self._waiting = self._read_waiting()
+
+    def shown(self, wanted: Wanted) -> Shown:
+        """Return the visitors that a page shows."""
+        hits = self._hits()
+        other = hits.pop(OTHER, 0)
+        if wanted.search:
+            found = self._search(wanted.search)
+            hits = {id: number for id, number in hits.items() if id in found}
+            other = 0
+        # Twice in C is quicker than once with a pair of both: of equals the lower id comes first.
+        ranked = sorted(hits)
+        ranked.sort(key=hits.__getitem__, reverse=True)
+        page, pages = 1, 1
+        if wanted.page_size is not None:
+            pages = max(1, -(-len(ranked) // wanted.page_size))
+            page = min(max(wanted.page, 1), pages)
+            ranked = ranked[(page - 1) * wanted.page_size : page * wanted.page_size]
+        names = self._names(ranked)
+        if other and page == pages:
+            ranked.append(OTHER)
+            names[OTHER] = OTHER_NAME
+            hits[OTHER] = other
+        total = len(hits) - (1 if OTHER in hits else 0)
+        return Shown(ranked, names, {id: hits[id] for id in ranked}, total, page, pages)
+
+    def by_version(self, ids: Sequence[int]) -> dict[tuple[int, int], tuple[int, float]]:
+        """Return hits and sum in ms by (visitor's id, version id) of the visitors ``ids``."""
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+
+        def add(key: tuple[int, int], hits: int, sum_ns: int) -> None:
+            before = found.get(key, (0, 0))
+            found[key] = before[0] + hits, before[1] + sum_ns
+
+        for version_id, _, part in self._rows:
+            for id in ids:
+                index = part.index(id)
+                if index is not None:
+                    add((id, version_id), part.hits[index], part.sums_ns[index])
+        for version_id, visitors in self._waiting.items():
+            for id in ids:
+                if id in visitors:
+                    add((id, version_id), len(visitors[id]), sum(visitors[id]))
+        return {key: (hits, sum_ns / _NS_PER_MS) for key, (hits, sum_ns) in found.items()}
+
+    def totals(self, ids: Sequence[int]) -> dict[int, Total]:
+        """Return what was measured of the visitors ``ids``; only groups have a shape."""
+        entries: dict[int, list[Entry]] = {id: [] for id in ids}
+        wanted: dict[int, list[tuple[Part, int, int]]] = {}
+        for _, row_id, part in self._rows:
+            for id in ids:
+                index = part.index(id)
+                if index is not None:
+                    wanted.setdefault(row_id, []).append((part, index, id))
+        for chunk in chunks(sorted(wanted)):
+            query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
+            for row_id, shapes in self._connection.execute(query).all():
+                for part, index, id in wanted[row_id]:
+                    entries[id].append(part.entry(index, shapes))
+        for visitors in self._waiting.values():
+            for id in ids:
+                if id in visitors:
+                    entries[id].append(entry_of(visitors[id], shaped=True))
+        return {id: _total(found) for id, found in entries.items()}
+
+    def median_ms(self) -> float | None:
+        """Return the median that visitors are compared with; None without requests.
+
+        It is that of the scope's endpoint, whoever sent the requests, and for all endpoints that
+        of all requests with a visitor: to add up every endpoint's days takes longer than the page.
+        """
+        if self.scope.endpoint_id is not None:
+            total = together(Buckets(self._connection, self.scope).totals().values())
+            return total.quantiles((0.5,))[0] if total.hits else None
+        parts: list[bytes] = []
+        for chunk in chunks([row.id for row in self._rows]):
+            query = select(VisitorDay.histogram).where(VisitorDay.id.in_(chunk))
+            parts += self._connection.scalars(query)
+        counts: dict[int, int] = {}
+        for visitors in self._waiting.values():
+            for durations in visitors.values():
+                counted(counts, durations)
+        parts.append(histogram.encode(counts))
+        return next(iter(histogram.quantiles_of(histogram.add(parts), (0.5,))), None)
+
+    def are_known(self) -> bool:
+        """Whether any visitor was ever stored."""
+        return self._connection.scalar(select(func.min(_NAMES[self.kind].id))) is not None
+
+    def _hits(self) -> dict[int, int]:
+        hits = _added_up([row.part for row in self._rows])
+        for visitors in self._waiting.values():
+            for id, durations in visitors.items():
+                hits[id] = hits.get(id, 0) + len(durations)
+        return hits
+
+    def _stored(self) -> Iterable[Sequence[Any]]:
+        """Return (version id, id, figures) of the rows that make up the scope."""
+        columns = (VisitorDay.version_id, VisitorDay.id, VisitorDay.figures)
+        wanted = self._filters()
+        if self.scope.endpoint_id is not None:
+            query = select(*columns).where(
+                VisitorDay.endpoint_id == self.scope.endpoint_id, *wanted
+            )
+            return self._connection.execute(query).all()
+        summed = self._connection.execute(
+            select(*columns, day_column).where(VisitorDay.endpoint_id.is_(None), *wanted)
+        ).all()
+        there = {(row[3], row[0]) for row in summed}
+        of_endpoints = VisitorDay.endpoint_id.is_not(None)
+        days = select(day_column, VisitorDay.version_id).where(of_endpoints, *wanted).distinct()
+        missing = {(day, version_id) for day, version_id in self._connection.execute(days)} - there
+        found: list[Sequence[Any]] = list(summed)
+        for chunk in chunks(sorted({day for day, _ in missing})):
+            rows = self._connection.execute(
+                select(*columns, day_column).where(of_endpoints, day_column.in_(chunk), *wanted)
+            ).all()
+            found += [row for row in rows if (row[3], row[0]) in missing]
+        return [row[:3] for row in found]
+
+    def _filters(self) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = [
+            VisitorDay.kind == self.kind.value,
+            day_column >= self.scope.start_ms,
+            day_column < self.scope.end_ms,
+        ]
+        if self.scope.version_ids is not None:
+            conditions.append(VisitorDay.version_id.in_(self.scope.version_ids))
+        return conditions
+
+    def _read_waiting(self) -> dict[int, dict[int, list[int]]]:
+        """Return durations in ns by visitor's id, by version id, of what waits in the scope."""
+        query = select(VisitorDelta.version_id, VisitorDelta.payload)
+        if self.scope.version_ids is not None:
+            query = query.where(VisitorDelta.version_id.in_(self.scope.version_ids))
+        start_ms, end_ms, endpoint_id = (
+            self.scope.start_ms,
+            self.scope.end_ms,
+            self.scope.endpoint_id,
+        )
+        column = 2 if self.kind == Kind.GROUP else 3
+        found: dict[int, dict[int, list[int]]] = {}
+        for version_id, payload in self._connection.execute(query).all():
+            visitors = found.setdefault(version_id, {})
+            for visit in visitor_deltas.decode(payload):
+                id = visit[column]
+                if (
+                    id
+                    and start_ms <= visit[0] < end_ms
+                    and (endpoint_id is None or visit[1] == endpoint_id)
+                ):
+                    visitors.setdefault(id, []).append(visit[4])
+        return found
+
+    def _search(self, text: str) -> set[int]:
+        table = _NAMES[self.kind]
+        matches = func.lower(table.name).contains(text.lower(), autoescape=True)
+        return set(self._connection.scalars(select(table.id).where(matches)))
+
+    def _names(self, ids: Sequence[int]) -> dict[int, str]:
+        table = _NAMES[self.kind]
+        names: dict[int, str] = {}
+        for chunk in chunks(ids):
+            query = select(table.id, table.name).where(table.id.in_(chunk))
+            names.update((id, name) for id, name in self._connection.execute(query))
+        return {id: names.get(id, f"(deleted, {id})") for id in ids}
+
+
+def _added_up(parts: Sequence[Part]) -> dict[int, int]:
+    """Return the hits of every visitor by id."""
+    highest = max((part.ids[-1] for part in parts), default=0)
+    hits: list[int] | defaultdict[int, int]
+    # Where ids are dense, as they mostly are, a list takes a third of the time.
+    dense = highest <= sum([len(part.ids) for part in parts])
+    hits = [0] * (highest + 1) if dense else defaultdict(int)
+    for part in parts:
+        for id, number in zip(part.ids, part.hits, strict=True):
+            hits[id] += number
+    found = enumerate(hits) if isinstance(hits, list) else hits.items()
+    return {id: number for id, number in found if number}
+
+
+def _total(entries: Sequence[Entry]) -> Total:
+    hits, sums_ns, mins_ns, maxs_ns, _ = zip(*entries, strict=True)
+    total = Total()
+    total.hits = sum(hits)
+    total.sum_ms = sum(sums_ns) / _NS_PER_MS
+    total.min_ms, total.max_ms = min(mins_ns) / _NS_PER_MS, max(maxs_ns) / _NS_PER_MS
+    total.parts = [entry[4] or histogram_of(entry) for entry in entries]
+    return total

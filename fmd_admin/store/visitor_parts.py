@@ -1,0 +1,246 @@
+"""The visitors of one endpoint, version and day as bytes: about 6 of them a visitor.
+
+A row a visitor would take ten times the space, as nearly every one comes once or twice a day, and
+would be read ten times slower. Sums are whole nanoseconds, so that they are exact however parts
+are put together.
+
+``figures``, deflated: the number of visitors (4 bytes), then three :mod:`columns`: ids in
+ascending order, hits, sums in ns. The id 0 (``OTHER``) is all those over the cap together.
+
+``shapes``, deflated, b"" where they are not kept: columns of the shortest and the longest duration
+of visitors with 2 hits or more, a column of the lengths of the histograms of visitors with 3 hits
+or more, then these histograms. What came once or twice is known from its sum and extremes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
+from itertools import accumulate, pairwise
+
+from ..errors import StoreError
+from . import histogram
+from .columns import more_than, pack, unpack
+
+#: The id of all visitors over the cap of their day together: no row has it.
+OTHER = 0
+_NS_PER_MS = 1_000_000
+_HEAD = struct.Struct("<I")
+# Level 6 takes three times as long for a tenth less.
+_LEVEL = 2
+
+
+#: One visitor: hits, sum, shortest and longest duration in ns, and a stored histogram, which is b""
+#: up to 2 hits (see :func:`histogram_of`). Without a shape the last three are 0, 0, b"". A plain
+#: tuple: there are thousands in a part, and named ones take three times as long.
+Entry = tuple[int, int, int, int, bytes]
+
+
+def entry_of(durations: Sequence[int], shaped: bool) -> Entry:
+    """Return the entry of a visitor's ``durations`` in ns, of which there must be some."""
+    hits = len(durations)
+    if hits == 1:
+        total = durations[0]
+        return (1, total, total, total, b"") if shaped else (1, total, 0, 0, b"")
+    if not shaped:
+        return (hits, sum(durations), 0, 0, b"")
+    counts = counted({}, durations) if hits > 2 else {}
+    return (
+        hits,
+        sum(durations),
+        min(durations),
+        max(durations),
+        histogram.encode(counts, pack=False),
+    )
+
+
+def extend(entry: Entry, durations: Sequence[int], shaped: bool) -> Entry:
+    """Return ``entry`` with more ``durations`` in ns."""
+    hits = entry[0] + len(durations)
+    total = entry[1] + sum(durations)
+    if not shaped:
+        return (hits, total, 0, 0, b"")
+    low, high = min(entry[2], *durations), max(entry[3], *durations)
+    if hits <= 2:
+        return (hits, total, low, high, b"")
+    counts = counted(_added({}, entry), durations)
+    return (hits, total, low, high, histogram.encode(counts, pack=False))
+
+
+def together(entries: Sequence[Entry], shaped: bool) -> Entry:
+    """Return one entry of all ``entries``, of which there must be some."""
+    if len(entries) == 1:
+        return entries[0]
+    hits = sum([entry[0] for entry in entries])
+    total = sum([entry[1] for entry in entries])
+    if not shaped:
+        return (hits, total, 0, 0, b"")
+    low, high = min([entry[2] for entry in entries]), max([entry[3] for entry in entries])
+    if hits <= 2:
+        return (hits, total, low, high, b"")
+    counts: dict[int, int] = {}
+    for entry in entries:
+        _added(counts, entry)
+    return (hits, total, low, high, histogram.encode(counts, pack=False))
+
+
+def histogram_of(entry: Entry) -> bytes:
+    """Return the stored histogram of an entry with a shape."""
+    return entry[4] or histogram.encode(_added({}, entry), pack=False)
+
+
+def _added(counts: dict[int, int], entry: Entry) -> dict[int, int]:
+    """Add an entry with a shape to ``counts`` (bucket → requests)."""
+    hits, total, low, high, stored = entry
+    if hits == 1:
+        return counted(counts, (total,))
+    if hits == 2:
+        return counted(counts, (low, high))
+    for number, count in histogram.counts(stored).items():
+        counts[number] = counts.get(number, 0) + count
+    return counts
+
+
+def counted(counts: dict[int, int], durations: Iterable[int]) -> dict[int, int]:
+    """Add ``durations`` in ns to ``counts`` (histogram bucket → requests), and return these."""
+    bucket = histogram.bucket
+    for duration_ns in durations:
+        number = bucket(duration_ns / _NS_PER_MS)
+        counts[number] = counts.get(number, 0) + 1
+    return counts
+
+
+def capped(entries: dict[int, Entry], most: int, shaped: bool) -> dict[int, Entry]:
+    """Return the ``most`` visitors with the most hits, and all others together as ``OTHER``.
+
+    A visitor who was put to the others and comes again that day begins anew, so with more visitors
+    than the cap those with few hits count too little, by at most what they had before.
+    """
+    other = [entries[OTHER]] if OTHER in entries else []
+    if len(entries) - len(other) <= most:
+        return entries
+    named = [item for item in entries.items() if item[0] != OTHER]
+    # Of two with as many hits the lower id stays, whatever the order they came in.
+    kept = dict(nlargest(most, named, key=lambda item: (item[1][0], -item[0])))
+    other += [entry for id, entry in named if id not in kept]
+    kept[OTHER] = together(other, shaped)
+    return kept
+
+
+def encode(entries: Mapping[int, Entry], shaped: bool) -> tuple[bytes, bytes]:
+    """Return the stored ``figures`` and ``shapes`` of visitors by id."""
+    ids = sorted(entries)
+    rows = [entries[id] for id in ids]
+    hits = [row[0] for row in rows]
+    figures = _HEAD.pack(len(ids)) + pack(ids) + pack(hits) + pack([row[1] for row in rows])
+    if not shaped:
+        return zlib.compress(figures, _LEVEL), b""
+    several = [row for row in rows if row[0] > 1]
+    many = [row[4] for row in several if row[0] > 2]
+    shapes = b"".join(
+        (
+            pack([row[2] for row in several]),
+            pack([row[3] for row in several]),
+            pack([len(stored) for stored in many]),
+            *many,
+        )
+    )
+    return zlib.compress(figures, _LEVEL), zlib.compress(shapes, _LEVEL)
+
+
+class Part:
+    """The visitors of a stored row: ``ids`` in ascending order, their ``hits`` and ``sums_ns``.
+
+    Raises StoreError if the bytes cannot be read; those of the shapes once they are asked for.
+    """
+
+    __slots__ = ("_shapes", "hits", "ids", "sums_ns")
+
+    def __init__(self, figures: bytes) -> None:
+        try:
+            data = zlib.decompress(figures)
+            (size,) = _HEAD.unpack_from(data)
+            self.ids, start = unpack(data, _HEAD.size, size)
+            self.hits, start = unpack(data, start, size)
+            self.sums_ns, _ = unpack(data, start, size)
+        except (ValueError, zlib.error, struct.error):
+            raise _unreadable() from None
+        self._shapes: _Shapes | None = None
+
+    def index(self, id: int) -> int | None:
+        """Return where a visitor stands, or None."""
+        found = bisect_left(self.ids, id)
+        return found if found < len(self.ids) and self.ids[found] == id else None
+
+    def entries(self, shapes: bytes) -> dict[int, Entry]:
+        """Return all visitors by id; ``shapes`` are those of the same row, b"" without."""
+        rows: Iterable[Entry]
+        if not shapes:
+            rows = (
+                (hits, sum_ns, 0, 0, b"")
+                for hits, sum_ns in zip(self.hits, self.sums_ns, strict=True)
+            )
+        else:
+            found = _Shapes(self.hits, shapes)
+            rows = zip(
+                self.hits, self.sums_ns, *found.columns(self.hits, self.sums_ns), strict=True
+            )
+        return dict(zip(self.ids, rows, strict=True))
+
+    def entry(self, index: int, shapes: bytes) -> Entry:
+        """Return the visitor at ``index`` with its shape."""
+        hits, sum_ns = self.hits[index], self.sums_ns[index]
+        if hits == 1:
+            return (1, sum_ns, sum_ns, sum_ns, b"")
+        found = self._shapes
+        if found is None:
+            found = self._shapes = _Shapes(self.hits, shapes)
+        rank = found.several.count(1, 0, index + 1) - 1
+        low, high = found.mins_ns[rank], found.maxs_ns[rank]
+        if hits == 2:
+            return (2, sum_ns, low, high, b"")
+        rank = found.many.count(1, 0, index + 1)
+        stored = found.data[found.ends[rank - 1] : found.ends[rank]]
+        return (hits, sum_ns, low, high, stored)
+
+
+class _Shapes:
+    """``several`` and ``many`` are a byte a visitor: 1 for those with 2 and 3 hits or more."""
+
+    __slots__ = ("data", "ends", "many", "maxs_ns", "mins_ns", "several")
+
+    def __init__(self, hits: array[int], shapes: bytes) -> None:
+        self.several, self.many = more_than(hits, 1), more_than(hits, 2)
+        several = self.several.count(1)
+        try:
+            self.data = zlib.decompress(shapes)
+            self.mins_ns, start = unpack(self.data, 0, several)
+            self.maxs_ns, start = unpack(self.data, start, several)
+            lengths, start = unpack(self.data, start, self.many.count(1))
+        except (ValueError, zlib.error):
+            raise _unreadable() from None
+        self.ends = list(accumulate(lengths, initial=start))
+
+    def columns(
+        self, hits: array[int], sums_ns: array[int]
+    ) -> tuple[list[int], list[int], list[bytes]]:
+        """Return the extremes and the histograms of every visitor."""
+        low, high = iter(self.mins_ns), iter(self.maxs_ns)
+        stored = iter([self.data[start:end] for start, end in pairwise(self.ends)])
+        pairs = list(zip(hits, sums_ns, strict=True))
+        return (
+            [total if number == 1 else next(low) for number, total in pairs],
+            [total if number == 1 else next(high) for number, total in pairs],
+            [b"" if number < 3 else next(stored) for number in hits],
+        )
+
+
+def _unreadable() -> StoreError:
+    return StoreError(
+        "The stored visitors of a day cannot be read. "
+        "Run 'flask fmd rebuild-rollups' to compute the rollups again."
+    )
