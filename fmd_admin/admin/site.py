@@ -38,6 +38,7 @@ from .views.grouped import GroupedPage
 from .views.login import LoginPage
 from .views.outliers import OutliersPage
 from .views.overview import OverviewPage
+from .views.pages import COMPARED
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
 from .views.reporting import ReportingPage
@@ -53,7 +54,7 @@ from .views.visitors import IpVersionsPage, UserPerformancePage, UserVersionsPag
 logger = logging.getLogger("fmd_admin")
 
 #: The groups of the menu, in their order.
-CATEGORIES = ("Dashboard", "Problems", GRAPHS, "Data", "Administration")
+CATEGORIES = ("Dashboard", COMPARED, "Problems", GRAPHS, "Data", "Administration")
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 

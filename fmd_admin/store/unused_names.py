@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, delete, func, select
+from sqlalchemy import BigInteger, Column, Connection, delete, func, select, type_coerce
 from sqlalchemy.exc import IntegrityError
 
+from . import visitor_deltas
 from .live import bump
 from .models import Client, Group, db
 from .store import Store
+from .visitor_models import Kind, VisitorDay, VisitorDelta
+from .visitor_parts import Part
 
 #: Ids of rows that are read at once.
 _READ = 50_000
@@ -91,6 +94,7 @@ class _Sweep:
                 yield from self._read_rows(reference)
             else:
                 yield from self._read_sums(reference)
+        yield from self._read_visitors()
         yield from self._delete()
 
     def _read_rows(self, reference: _Reference) -> Iterator[bool]:
@@ -122,6 +126,28 @@ class _Sweep:
                 names = select(reference.column).where(day == found).distinct()
                 self._mark(connection.scalars(names))
             query = select(func.min(day)).where(day > found)
+            yield False
+
+    def _read_visitors(self) -> Iterator[bool]:
+        """Read the days of visitors, day by day: their ids are packed, so no key refers to them."""
+        kind = Kind.GROUP if self._model is Group else Kind.CLIENT
+        with self._store.read() as connection:
+            for payload in connection.scalars(select(VisitorDelta.payload)):
+                self._mark([visit[1 + kind] for visit in visitor_deltas.decode(payload)])
+        day = type_coerce(VisitorDay.day, BigInteger)
+        query = select(func.min(day)).where(VisitorDay.kind == kind)
+        while True:
+            with self._store.read() as connection:
+                found = connection.scalar(query)
+                if found is None:
+                    return
+                # Those of all endpoints together are sums of the others.
+                parts = select(VisitorDay.figures).where(
+                    VisitorDay.kind == kind, day == found, VisitorDay.endpoint_id.is_not(None)
+                )
+                for figures in connection.scalars(parts):
+                    self._mark(Part(figures).ids)
+            query = select(func.min(day)).where(VisitorDay.kind == kind, day > found)
             yield False
 
     def _mark(self, ids: Any) -> None:

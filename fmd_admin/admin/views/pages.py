@@ -27,6 +27,7 @@ from ..menu import show_as
 from ..scope_bar import scope_bar
 
 CATEGORY = "Dashboard"
+COMPARED = "Versions and users"
 #: The line of the menu that an endpoint's pages stand below.
 OVERVIEW = "overview"
 
@@ -52,13 +53,13 @@ ENDPOINT_TABS = (
     Tab("Summary", "summary.index"),
     Tab("Hourly utilization", "hourly.index"),
     Tab("Versions", "version_performance.index"),
-    Tab("Status codes", "status_codes.index"),
-    Tab("Profiler", "profiler.index"),
-    Tab("Grouped profiler", "grouped.index"),
-    Tab("Outliers", "outliers.index"),
+    Tab("Users", "user_performance.index"),
     Tab("Users by version", "user_versions.index"),
     Tab("IPs by version", "ip_versions.index"),
-    Tab("Users", "user_performance.index"),
+    Tab("Status codes", "status_codes.index"),
+    Tab("Outliers", "outliers.index"),
+    Tab("Profiler", "profiler.index"),
+    Tab("Grouped profiler", "grouped.index"),
 )
 #: No database has an id above.
 MAX_ID = 2**53

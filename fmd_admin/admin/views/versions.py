@@ -16,7 +16,7 @@ from .. import format
 from ..links import requests_behind
 from . import measured
 from .data_filters import asked_text
-from .pages import ChartPage, Looked
+from .pages import COMPARED, ChartPage, Looked
 
 
 class VersionsPage(ChartPage):
@@ -130,7 +130,7 @@ class VersionPerformancePage(VersionsPage):
     )
 
     def __init__(self) -> None:
-        super().__init__("Version Performance", "version_performance")
+        super().__init__("Version Performance", "version_performance", COMPARED)
 
     @expose("/version-performance")
     @expose("/endpoint/<int:endpoint_id>/versions")

@@ -23,7 +23,7 @@ from .. import format
 from ..links import panel_url
 from . import measured
 from .data_filters import asked_text
-from .pages import ChartPage, Looked
+from .pages import COMPARED, ChartPage, Looked
 
 #: Visitors on one page: as many as one can look at.
 PAGE_SIZE = 25
@@ -152,7 +152,7 @@ class UserVersionsPage(_VersionsPage):
     )
 
     def __init__(self) -> None:
-        super().__init__("Users by Version", "user_versions")
+        super().__init__("Users by Version", "user_versions", COMPARED)
 
     @expose("/users-versions")
     @expose("/endpoint/<int:endpoint_id>/users-versions")
@@ -184,7 +184,7 @@ class IpVersionsPage(_VersionsPage):
     )
 
     def __init__(self) -> None:
-        super().__init__("IPs by Version", "ip_versions")
+        super().__init__("IPs by Version", "ip_versions", COMPARED)
 
     @expose("/ips-versions")
     @expose("/endpoint/<int:endpoint_id>/ips-versions")
@@ -216,7 +216,7 @@ class UserPerformancePage(VisitorPage):
     )
 
     def __init__(self) -> None:
-        super().__init__("Performance by User", "user_performance")
+        super().__init__("Performance by User", "user_performance", COMPARED)
 
     @expose("/user-performance")
     @expose("/endpoint/<int:endpoint_id>/users")

@@ -104,6 +104,7 @@ def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
     titles = re.findall(r'class="nav-title">([^<]+)<', page)
     assert titles == [
         "Dashboard",
+        "Versions and users",
         "Problems",
         "Custom graphs",
         "Data",
@@ -114,12 +115,15 @@ def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
     assert names == [
         "Overview",
         "Hourly API Utilization",
+        "Multi Version API Utilization",
         "Daily API Utilization",
         "API Performance",
         "Reporting",
+        "Version Performance",
         "Users by Version",
         "IPs by Version",
         "Performance by User",
+        "Status Codes",
         "Outliers",
         "All graphs",
         "Requests",
@@ -130,5 +134,6 @@ def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
         "Custom graph values",
         "Users",
         "Settings",
+        "System",
         "Product",
     ]

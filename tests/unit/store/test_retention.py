@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from fmd_admin import settings
 from fmd_admin.records import Batch, Row
-from fmd_admin.store import prune_runs, retention, schema
+from fmd_admin.store import prune_runs, retention, schema, visitors
 from fmd_admin.store.code_lines import SEEN_EVERY_MS, CodeLines
 from fmd_admin.store.models import (
     Client,
@@ -190,7 +190,7 @@ def test_every_kind_goes_at_its_age(store: Store) -> None:
         "requests": 3,
         "profiles": 5,
         "outliers": 10,
-        "rollups": 3,
+        "rollups": 4,
         "login_failures": 6,
         "processes": 3,
     }
@@ -220,7 +220,8 @@ def test_rows_of_one_moment_are_deleted_in_parts(store: Store) -> None:
 
 
 def test_deletion_walks_the_index(store: Store) -> None:
-    small = {"fmd_login_failure", "fmd_writer", "fmd_code_line"}
+    # A row of fmd_visitor_day holds thousands of visitors: there are few of them.
+    small = {"fmd_login_failure", "fmd_writer", "fmd_code_line", "fmd_visitor_day"}
     for kind in KINDS:
         for aged in tables_of(kind):
             if aged.table_name in small:
@@ -357,13 +358,14 @@ def test_lines_of_stored_profiles_are_never_deleted(store: Store) -> None:
 
 def test_names_without_data_go_and_no_others(store: Store) -> None:
     now_ms = time.time_ns() // 1_000_000
-    old = now_ms - 40 * DAY_MS
+    old = now_ms - 800 * DAY_MS
     writer = BatchWriter(store, lambda: 1, source)
     rows = [row(old, ip=f"10.0.{n // 250}.{n % 250}", group=f"g{n}") for n in range(3000)]
     rows += [row(now_ms, ip=f"10.0.0.{n}", group=f"g{n}") for n in range(7)]
     batch = Batch("w", 1, "1", rows)
     batch.outliers.append(outlier(time_ms=now_ms, group="slow", ip="192.0.2.9"))
     writer.write(batch)
+    visitors.tend(store, lambda _connection: None, at=1)
     gone = prune(store, retention.plan(values(), store.timezone, now_ms) | {NAMES: 0})
     assert gone["names"] == 2 * 2993
     with store.read() as connection:
@@ -375,6 +377,22 @@ def test_names_without_data_go_and_no_others(store: Store) -> None:
     writer.write(Batch("w", 2, "1", [row(now_ms, ip="10.0.1.1", group="g2000")]))
     last = stored_rows(store)[-1]
     assert (last.ip, last.group) == ("10.0.1.1", "g2000")
+
+
+def test_names_in_the_days_of_visitors_stay(store: Store) -> None:
+    """Without a raw row, merged or still waiting: the pages of visitors show them."""
+    now_ms = time.time_ns() // 1_000_000
+    writer = BatchWriter(store, lambda: 1, source)
+    writer.write(Batch("w", 1, "1", [row(now_ms - 3 * DAY_MS, ip="10.0.0.1", group="merged")]))
+    assert visitors.tend(store, lambda _connection: None, at=1) == 1
+    writer.write(Batch("w", 2, "1", [row(now_ms, ip="10.0.0.2", group="waiting")]))
+    with store.write() as connection:
+        connection.execute(insert(Group).values(name="nobody"))
+        connection.execute(text("DELETE FROM fmd_request"))
+    assert prune(store, {NAMES: 0}) == {"names": 1}
+    with store.read() as connection:
+        assert set(connection.scalars(select(Group.name))) == {"merged", "waiting"}
+        assert set(connection.scalars(select(Client.name))) == {"10.0.0.1", "10.0.0.2"}
 
 
 def test_names_are_not_looked_for_each_hour(store: Store) -> None:
@@ -390,6 +408,7 @@ def test_a_name_that_comes_back_while_it_is_looked_for_stays(store: Store) -> No
     writer.write(Batch("w", 1, "1", [row(old, group=f"g{n}") for n in range(5)]))
     with store.write() as connection:
         connection.execute(text("DELETE FROM fmd_request"))
+        connection.execute(text("DELETE FROM fmd_visitor_delta"))
     pruner = Pruner(
         store, {NAMES: 0}, fence=lambda _: None, record=lambda _connection, _deleted: None
     )

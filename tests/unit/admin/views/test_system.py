@@ -72,8 +72,12 @@ def test_this_process_says_what_it_counts_now(bound: Bound, anna: Browser) -> No
     for _ in range(3):
         get(bound.app, "/hello/anna")
     assert bound.rows()
-    assert eventually(lambda: bool(anna.get("/system/data.json").json["processes"]))
-    (process,) = [p for p in anna.get("/system/data.json").json["processes"] if p["answers"]]
+
+    def answering() -> list[Any]:
+        return [p for p in anna.get("/system/data.json").json["processes"] if p["answers"]]
+
+    assert eventually(lambda: bool(answering()))
+    (process,) = answering()
     assert process["alive"]
     assert process["stored"] == 3
     assert process["waiting"] == 0
