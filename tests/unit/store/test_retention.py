@@ -274,7 +274,7 @@ def pad(connection: Connection, aged: Aged) -> None:
                 fields[column.name] = number + 1
             elif not column.nullable:
                 kind = column.type.python_type if column.name != "method" else str
-                fields[column.name] = {bytes: b"", str: "GET"}.get(kind, 1)
+                fields[column.name] = {bytes: b"", str: "GET"}.get(kind, number + 1)
         connection.execute(insert(aged.table).values(**fields))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, text
+from alembic import command
+from sqlalchemy import delete, select
 
 from fmd_admin.jobs.scheduler import Jobs
 from fmd_admin.store import schema, visitor_rebuild
@@ -23,10 +24,10 @@ def at_revision_0002(folder: Path, rows: int) -> Store:
     schema.migrate(store)
     if rows:
         Feeder(store).write(rows)
+    config, _ = schema._alembic()
     with store.write() as connection:
-        for table in ("fmd_visitor_delta", "fmd_visitor_day"):
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("UPDATE fmd_alembic_version SET version_num = '0002'"))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
     return store
 
 

@@ -112,14 +112,14 @@ def test_search_and_pages(bound: Bound, anna: Browser) -> None:
         assert "page=2" in first
         last = anna.get(f"{path}?page=3").text
         assert "51–55 of 55 users" in last
-        assert f'data-url="/dashboard{path}/data.json?page=3"' in last
+        assert f'data-url="/dashboard{path}/data.json?page=3&amp;range=7d"' in last
         data = anna.get(f"{path}/data.json?page=3").get_json()
         assert (data["page"], data["pages"], data["total"]) == (3, 3, 55)
         assert len(anna.get(f"{path}/data.csv").text.splitlines()) == 56
         found = anna.get(f"{path}?q=USER4").text
         assert "10 users found" in found
-        assert f'data-url="/dashboard{path}/data.json?q=USER4"' in found
-        assert f'href="/dashboard{path}/data.csv?q=USER4"' in found
+        assert f'data-url="/dashboard{path}/data.json?q=USER4&amp;range=7d"' in found
+        assert f'href="/dashboard{path}/data.csv?q=USER4&amp;range=7d"' in found
         assert anna.get(f"{path}/data.json?q=user4").get_json()["total"] == 10
         assert len(anna.get(f"{path}/data.csv?q=user4").text.splitlines()) == 11
         nobody = anna.get(f"{path}?q=%3Cb%3E&range=24h").text
