@@ -168,7 +168,7 @@ def test_chart_table_and_file_agree(anna: Visitor) -> None:
     anna.go("/reporting")
     colors = anna.chart_colors()
     assert len(colors) >= 3  # Red, green, blue.
-    hover_over(anna)
+    hover_over(anna, anna.find("figure[data-chart] canvas"))
     labels: list[str] = anna.find("figure[data-chart] canvas").evaluate(
         "(canvas) => Chart.getChart(canvas).data.labels"
     )
@@ -202,7 +202,7 @@ def test_hostile_names_are_inert(open_site: OpenSite, visit: OpenVisitor) -> Non
     visitor = visit(site).log_in()
     visitor.go("/reporting")
     visitor.chart_colors()
-    hover_over(visitor)
+    hover_over(visitor, visitor.find("figure[data-chart] canvas"))
     is_inert(visitor)
     found = visitor.find(".finding > a").all_text_contents()
     assert set(found) == set(NAMES)

@@ -18,7 +18,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from fmd_admin.read import overview, performance
+from fmd_admin.read import overview
+from fmd_admin.read.performance import Performance
 from fmd_admin.records import Batch, Row
 from fmd_admin.store import schema
 from fmd_admin.store.rollups import merge_deltas
@@ -287,8 +288,9 @@ def test_charts_are_what_their_json_says(big: Big) -> None:
         assert exported in [daily_rows(found) for found in around]
 
         around, exported = read_between(big, "api-performance", query)
-        keys = ["name", *(column.key for column in performance.COLUMNS[1:])]
-        assert exported[0] == [column.label for column in performance.COLUMNS]
+        columns = Performance([]).table().columns
+        keys = ["name", *(column.key for column in columns[1:])]
+        assert exported[0] == [column.label for column in columns]
         assert exported[1:] in [
             [[as_cell(box[key]) for key in keys] for box in found["boxes"]] for found in around
         ]
