@@ -324,5 +324,15 @@ class Buckets:
         return (delta for delta in self._waiting if start_ms <= delta.hour < end_ms)
 
 
+def first_hour(connection: Connection) -> int | None:
+    """Return the beginning of the first hour that anything is known of (UTC ms)."""
+    queries = (
+        select(func.min(_HOUR)),
+        select(func.min(_DELTA_HOUR)).where(RollupDelta.hits > 0),
+    )
+    found = [connection.scalar(query) for query in queries]
+    return min((hour for hour in found if hour is not None), default=None)
+
+
 def _inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:
     return and_(moment >= start_ms, moment < end_ms)

@@ -72,12 +72,14 @@ class Intervals:
     note: str
     has_load: bool
 
-    @property
-    def hours(self) -> tuple[float | None, float | None]:
-        """How many hours of each have passed; None where that says nothing about load."""
+    def hours(self, began_ms: int = 0) -> tuple[float | None, float | None]:
+        """Return how many hours of each have passed; None where that says nothing about load.
+
+        ``began_ms`` is when anything was measured first (UTC): nobody knows what was before.
+        """
         if not self.has_load:
             return None, None
-        return _hours(self.before), _hours(self.after)
+        return _hours(self.before, began_ms), _hours(self.after, began_ms)
 
     def to_query(self) -> list[tuple[str, str]]:
         """Return the pairs that bring these intervals back; without range and version filter."""
@@ -91,8 +93,8 @@ class Intervals:
         return query
 
 
-def _hours(scope: Scope) -> float | None:
-    passed = min(scope.end_ms, scope.now_ms) - scope.start_ms
+def _hours(scope: Scope, began_ms: int) -> float | None:
+    passed = min(scope.end_ms, scope.now_ms) - max(scope.start_ms, began_ms)
     return passed / HOUR_MS if passed > 0 else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from .buckets import Buckets
+from .buckets import Buckets, first_hour
 from .catalog import endpoint_names
 from .comparison import Comparison, Kind, Significance, compare
 from .intervals import Intervals
@@ -104,7 +104,7 @@ def report(connection: Connection, intervals: Intervals) -> Report:
     names = endpoint_names(connection)
     before = Buckets(connection, intervals.before).totals()
     after = Buckets(connection, intervals.after).totals()
-    found = compare(before, after, *intervals.hours)
+    found = compare(before, after, *intervals.hours(first_hour(connection) or 0))
     rows = [
         Row(
             key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pprint import pformat
 from typing import Any, Literal
@@ -10,12 +11,15 @@ import pytest
 from flask import Flask
 
 from fmd_admin.records import Row
+from fmd_admin.store import graphs
+from fmd_admin.store.job_models import CustomGraphValue
 
+from ..profiles import outlier, profile, store_batch
 from ..support import Bound
 from . import cdn
 from .conftest import OpenSite, OpenVisitor
 from .pages import every_page
-from .site import Site, fill, past
+from .site import Site, fill, history, past
 from .visitor import Visitor
 
 pytestmark = pytest.mark.browser
@@ -60,19 +64,43 @@ def overflow(visitor: Visitor) -> int:
     return found
 
 
+def fill_with_everything(bound: Bound) -> None:
+    """Something for every kind of page: requests, profiles, outliers, a custom graph."""
+    fill(bound.monitor.store, history())
+    store_batch(
+        bound.monitor.store,
+        profiles=[profile(), profile(duration_ms=120.0), profile([], samples=0)],
+        outliers=[outlier(json='{"a": [1]}'), outlier(stack=[], note="No threads.")],
+        left_out={"shop.search": 3},
+    )
+    now_ms = time.time_ns() // 1_000_000
+    with bound.monitor.store.write() as connection:
+        graphs.register(connection, "Users", "every minute", now_ms, now_ms + 60_000)
+        values = [{"graph_id": 1, "time": now_ms - n * 60_000, "value": n % 7} for n in range(200)]
+        connection.execute(CustomGraphValue.__table__.insert(), values)
+
+
+@pytest.fixture
+def full(open_site: OpenSite) -> Site:
+    return open_site(prepare=fill_with_everything)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_everybody_can_use_it(
-    site: Site,
+    full: Site,
     visit: OpenVisitor,
     axe: str,
     size: dict[str, int],
     scheme: Literal["light", "dark"],
 ) -> None:
-    visitor = visit(site, viewport=size, color_scheme=scheme).log_in()
+    visitor = visit(full, viewport=size, color_scheme=scheme).log_in()
     visitor.allow("status of 404")
     found = {}
-    for path in every_page(site):
+    pages = every_page(full)
+    assert {"/custom-graph/1", "/reporting", "/system"} < set(pages)
+    assert any("/outliers/" in page for page in pages)
+    for path in pages:
         visitor.go(path)
         drawn(visitor)
         faults = grave_faults(visitor, axe)

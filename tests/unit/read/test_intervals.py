@@ -75,7 +75,7 @@ def test_named_intervals(
 ) -> None:
     found = parse(compare=compare)
     assert spans(found) == [before, after]
-    assert found.hours == pytest.approx(hours)
+    assert found.hours() == pytest.approx(hours)
     assert found.compare == compare
     assert found.note
 
@@ -140,17 +140,17 @@ def test_an_hour_that_was_skipped_yesterday() -> None:
         (at(2026, 3, 29), at(2026, 3, 29, 3)),
         (at(2026, 3, 30), at(2026, 3, 30, 3)),
     ]
-    assert found.hours == pytest.approx((2, 2 + 20 / 60))
+    assert found.hours() == pytest.approx((2, 2 + 20 / 60))
 
 
 def test_an_hour_that_came_twice_yesterday_and_today() -> None:
     yesterday = parse(at(2026, 10, 26, 2, 20), compare="today")
     assert spans(yesterday)[0] == (at(2026, 10, 25), at(2026, 10, 25, 3))
-    assert yesterday.hours[0] == 4
+    assert yesterday.hours()[0] == 4
     for fold in (0, 1):
         today = parse(at(2026, 10, 25, 2, 20, fold=fold), compare="today")
         assert spans(today)[0] == (at(2026, 10, 24), at(2026, 10, 24, 3))
-        assert today.hours[1] == pytest.approx(2 + fold + 20 / 60)
+        assert today.hours()[1] == pytest.approx(2 + fold + 20 / 60)
 
 
 def test_kolkata_hours_begin_at_half_past_in_utc() -> None:
@@ -173,7 +173,7 @@ def test_two_versions_share_the_range_and_have_no_load() -> None:
     scope = scope_at(at(2026, 11, 25, 14, 35))
     assert spans(found) == [(scope.start_ms, scope.end_ms)] * 2
     assert found.than == "in version 2.0"
-    assert found.hours == (None, None)
+    assert found.hours() == (None, None)
 
 
 def test_the_two_newest_versions_are_compared_without_a_choice() -> None:
@@ -201,7 +201,7 @@ def test_custom_intervals_are_widened_to_full_hours() -> None:
         (at(2026, 11, 1), at(2026, 11, 3)),
         (at(2026, 11, 8, 10), at(2026, 11, 10, 12)),
     ]
-    assert found.hours == (48, 50)
+    assert found.hours() == (48, 50)
     assert found.than == "in the first interval"
 
 
@@ -220,7 +220,7 @@ def test_custom_begins_with_the_last_week_against_the_one_before() -> None:
 
 def test_an_interval_that_has_not_begun_has_no_load() -> None:
     found = parse(at(2026, 11, 5), **CUSTOM)
-    assert found.hours == (48, None)
+    assert found.hours() == (48, None)
 
 
 @pytest.mark.parametrize(
@@ -280,3 +280,10 @@ def test_every_kind_has_a_label() -> None:
 def test_a_url_brings_the_same_intervals_back(args: dict[str, str]) -> None:
     found = parse(**args)
     assert parse(**dict(found.to_query())) == found
+
+
+def test_hours_before_anything_was_measured_do_not_count() -> None:
+    found = parse(compare="28d")
+    began_ms = found.after.start_ms - 3 * HOUR_MS
+    assert found.hours(began_ms) == (3, found.hours()[1])
+    assert found.hours(found.after.start_ms)[0] is None

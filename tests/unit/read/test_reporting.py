@@ -11,6 +11,7 @@ from fmd_admin.read import catalog
 from fmd_admin.read.intervals import parse_intervals
 from fmd_admin.read.reporting import COLUMNS, GROUPS, Report, report
 from fmd_admin.read.scope import Scope
+from fmd_admin.store.calendar import Calendar
 from fmd_admin.store.store import Store
 
 from .conftest import MakeWorld
@@ -49,9 +50,12 @@ def test_figures_are_those_of_the_rows(
     expected = [rows_inside(world, side) for side in sides]
     assert {row.name for row in found.rows} == set(expected[0]) | set(expected[1])
     assert found.hits == tuple(sum(map(len, side.values())) for side in expected)
+    began_ms = Calendar(world.zone).hour_start(min(row.time_ms for row in world.rows))
     for row in found.rows:
         figures = row.comparison.before, row.comparison.after
-        for side, rows_by_name, hours in zip(figures, expected, found.intervals.hours, strict=True):
+        for side, rows_by_name, hours in zip(
+            figures, expected, found.intervals.hours(began_ms), strict=True
+        ):
             rows = rows_by_name.get(row.name, [])
             durations = [duration_ms for duration_ms, _ in rows]
             errors = sum(status >= 400 for _, status in rows)
