@@ -41,21 +41,47 @@ DRAWING_MS = 1_500
 
 @dataclass(frozen=True)
 class Picture:
-    """One file: the page it shows (below the panel's address), its theme and its size."""
+    """One file: the page it shows (below the panel's address), its theme and its size.
+
+    In a path ``{name}`` stands for the id of the endpoint of that name. ``click`` is what is
+    clicked before: a link of the page.
+    """
 
     name: str
     path: str
     theme: Literal["light", "dark"] = "light"
     size: tuple[int, int] = DESKTOP
+    click: str = ""
 
 
+#: Endpoints that are raised to the highest level before the pictures are taken.
+PROFILED = ("shop.search", "report.monthly", "basket.pay")
 PICTURES = (
     Picture("overview", "/overview"),
     Picture("overview-dark", "/overview", theme="dark"),
     Picture("overview-phone", "/overview", size=PHONE),
+    Picture("summary", "/endpoint/{shop.search}"),
+    Picture("summary-phone", "/endpoint/{shop.search}", size=PHONE),
     Picture("hourly-utilization", "/hourly-utilization"),
+    Picture("multi-version-utilization", "/multi-version-utilization"),
     Picture("daily-utilization", "/daily-utilization?range=30d"),
     Picture("api-performance", "/api-performance"),
+    Picture("reporting", "/reporting"),
+    Picture("version-performance", "/endpoint/{shop.search}/versions?range=30d"),
+    Picture("users-versions", "/endpoint/{shop.search}/users-versions?range=30d"),
+    Picture("ips-versions", "/endpoint/{shop.search}/ips-versions?range=30d"),
+    Picture("users", "/endpoint/{shop.search}/users?range=30d"),
+    Picture("status-codes", "/status-codes"),
+    Picture("outliers", "/outliers?range=24h"),
+    Picture("outlier", "/outliers?range=24h", click="tbody th a"),
+    Picture("profiler", "/endpoint/{shop.search}/profiler?range=24h"),
+    Picture("grouped-profiler", "/endpoint/{shop.search}/grouped-profiler?range=24h"),
+    Picture("grouped-profiler-dark", "/endpoint/{shop.search}/grouped-profiler", theme="dark"),
+    Picture("custom-graph", "/custom-graphs?range=1h", click="tbody th a"),
+    Picture("requests", "/data/requests"),
+    Picture("users-of-the-panel", "/users"),
+    Picture("settings", "/settings"),
+    Picture("system", "/system"),
 )
 
 
@@ -103,14 +129,33 @@ def sign_in(browser: Browser, panel: str, user: str, password: str) -> StorageSt
         return context.storage_state()
 
 
+def raise_levels(browser: Browser, session: StorageState, panel: str) -> None:
+    """Set the endpoints of PROFILED to level 3, as an admin does."""
+    with browser.new_context(storage_state=session) as context:
+        page = context.new_page()
+        for name in PROFILED:
+            page.goto(f"{panel}/overview?q={name}")
+            page.locator(f"form.levels[data-name='{name}'] button[value='3']").click()
+            page.locator("#level-status").get_by_text("is now 3").wait_for(state="attached")
+
+
+def ids_of(browser: Browser, session: StorageState, panel: str) -> dict[str, int]:
+    """Return the ids of all endpoints by name."""
+    with browser.new_context(storage_state=session) as context:
+        answer = context.request.get(f"{panel}/overview/data.json")
+        return {row["name"]: row["id"] for row in answer.json()["rows"]}
+
+
 def take(
     browser: Browser,
     session: StorageState,
     files: Mapping[str, bytes],
     panel: str,
     picture: Picture,
+    ids: Mapping[str, int],
 ) -> None:
     """Open the page and write its picture; print what the browser complains of."""
+    path = re.sub(r"\{(.+?)\}", lambda found: str(ids[found[1]]), picture.path)
     faults: list[str] = []
     width, height = picture.size
     with browser.new_context(
@@ -122,9 +167,11 @@ def take(
         page = context.new_page()
         page.on("console", lambda message: _note(faults, message.type, message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))
-        answer = page.goto(f"{panel}{picture.path}")
+        answer = page.goto(f"{panel}{path}")
         if answer is None or not answer.ok:
-            raise SystemExit(f"{panel}{picture.path} is answered with {answer and answer.status}")
+            raise SystemExit(f"{panel}{path} is answered with {answer and answer.status}")
+        if picture.click:
+            page.locator(picture.click).first.click()
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(DRAWING_MS)
         page.screenshot(path=str(IMAGES / f"{picture.name}.png"))
@@ -148,9 +195,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with demo(options.warm_up_s) as printed, chromium() as browser:
         panel = printed["Panel"].rstrip("/")
         session = sign_in(browser, panel, printed["User"], printed["Password"])
+        raise_levels(browser, session, panel)
+        time.sleep(options.warm_up_s)
+        ids = ids_of(browser, session, panel)
         for picture in PICTURES:
             if not options.names or picture.name in options.names:
-                take(browser, session, files, panel, picture)
+                take(browser, session, files, panel, picture, ids)
     return 0
 
 

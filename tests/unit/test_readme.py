@@ -11,12 +11,16 @@ import configparser
 import re
 from pathlib import Path
 
+import pytest
+
+from examples.screenshots import PICTURES
 from fmd_admin.cli import fmd, manage
 from fmd_admin.setting_specs import Spec
 from fmd_admin.settings import TABLE
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
 
 
@@ -51,11 +55,19 @@ def test_settings_table_is_that_of_the_code() -> None:
     assert text == with_table(text), "run: python -m tests.unit.test_readme"
 
 
-def test_files_and_images_exist() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
+def test_files_and_images_exist(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
     assert local
-    assert [target for target in local if not (ROOT / target).is_file()] == []
+    assert [target for target in local if not (page.parent / target).is_file()] == []
+
+
+def test_every_picture_is_taken_and_shown() -> None:
+    taken = {f"{picture.name}.png" for picture in PICTURES}
+    assert {path.name for path in (DOCS / "images").iterdir()} == taken
+    shown = (DOCS / "pages.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"images/([\w-]+\.png)", shown)) == taken
 
 
 def test_extras_and_commands_exist() -> None:
