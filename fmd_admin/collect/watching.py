@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: What an outlier weighs in a batch, in nodes of a tree.
 _OUTLIER = 100
-#: A request that is longer than so many periods and was never met by a sample was not sampled.
-_SURELY_MET = 10
 _new = tuple.__new__
 
 
@@ -96,8 +94,6 @@ class Watch:
             else:
                 self._leave_out(endpoint)
         profiled = level >= 3 and not self.watcher.unavailable
-        if trace is None and duration_ns > _SURELY_MET * exchange.rules.period_ms * 1e6:
-            profiled = False
         if facts is None and not profiled:
             return None
         return Detail(exchange, self, profiled=profiled, limit_ns=limit_ns or 0, facts=facts)
