@@ -135,8 +135,8 @@ def be_punctual() -> None:
     CAP_SYS_NICE), the thread gets real-time priority: on a machine with too much to do, and in a
     container over its share of the processor, it would otherwise run when the request next waits,
     and count the pause for what it finds then. It runs for about 100 µs at a time, and rests
-    longer where that adds up (see the watcher's REST). Elsewhere it asks for short slices, for which newer kernels
-    interrupt others. Other threads stay as they are.
+    longer where that adds up (see the watcher's REST). Elsewhere it asks for short slices, for
+    which newer kernels interrupt others. Other threads stay as they are.
     """
     if sys.platform != "linux":
         return
