@@ -1,220 +1,172 @@
 """What a request costs with fmd_admin, beside the same app without it.
 
-    python -m benchmarks.overhead [--rounds 60] [--requests 500] [--json FILE]
+    python -m benchmarks overhead [--rounds 60] [--requests 500] [--threads 1,8] [--json FILE]
 
 Calls the WSGI app in one process, without a network: rounds of the variants are interleaved, so
-that a noisy machine hits them alike. Two figures a request, each the difference to the bare app of
-the same round:
+that a noisy machine hits them alike. Figures a request, each the difference to the bare app of the
+same round:
 
 - thread: CPU time of the request's own thread (time.thread_time_ns);
-- all: CPU time of the whole process until everything is stored and merged into the rollups.
+- all: CPU time of the whole process until everything is stored and merged into the rollups;
+- wall: time that passed until the last answer, storing not awaited;
+- watcher: CPU time of the thread of levels 2 and 3, itself part of all.
 
 The floor is the least that any monitor must do: a WSGI wrapper with two clock reads and an append.
+Then each level is left alone after some requests, to see what a process without requests costs.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import os
 import platform
 import statistics
 import sys
 import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, jsonify
+from . import idle
+from .budgets import budgets
+from .calls import Cost, measure, spread
+from .hosts import PATHS, Variant, variants
 
-from fmd_admin import FMDAdmin
-from fmd_admin.extension import Monitor
-from fmd_admin.store import rollups
-
-PATHS = ("/", "/json", "/work")
-WORK_S = 0.002
-#: The busy view takes long enough: fewer requests of it say as much.
-FEWER = {"/work": 10}
-
-
-def make_app(name: str) -> Flask:
-    """A constant, 20 keys as JSON, and 2 ms of CPU."""
-    app = Flask(name)
-    app.add_url_rule("/", "index", lambda: "hello")
-    app.add_url_rule("/json", "json", lambda: jsonify({f"key{i}": i for i in range(20)}))
-
-    @app.route("/work")
-    def work() -> str:
-        end = time.thread_time() + WORK_S
-        while time.thread_time() < end:
-            pass
-        return "done"
-
-    return app
+#: Busy views: fewer requests, yet as long as between two flushes, as each batch has its price.
+FEWER = {"/work": 2, "/long": 20, "/call": 5}
+#: And fewer rounds, as these take longer.
+FEWER_ROUNDS = {"/work": 2, "/long": 4, "/call": 4}
+FIGURES = Cost._fields
 
 
-class Floor:
-    """Two clock reads and an append around each request."""
-
-    def __init__(self, wsgi_app: Any) -> None:
-        self.wsgi_app = wsgi_app
-        self.records: deque[tuple[int, int]] = deque(maxlen=10_000)
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        start = time.perf_counter_ns()
-        body: Iterable[bytes] = self.wsgi_app(environ, start_response)
-        self.records.append((start, time.perf_counter_ns()))
-        return body
-
-
-class Variant:
-    """One app with what must happen until all of its requests are stored."""
-
-    def __init__(self, name: str, app: Flask, monitor: Monitor | None = None) -> None:
-        self.name = name
-        self.app = app
-        self.monitor = monitor
-
-    def settle(self) -> None:
-        if self.monitor is None:
-            return
-        self.monitor.recorder.flush()
-        with self.monitor.store.write() as connection:
-            rollups.merge_deltas(connection, self.monitor.store.timezone)
-
-
-def variants(folder: Path) -> list[Variant]:
-    found = [Variant("bare", make_app("bare"))]
-    floor = make_app("floor")
-    floor.wsgi_app = Floor(floor.wsgi_app)  # type: ignore[method-assign]
-    found.append(Variant("floor", floor))
-    for level in (0, 1):
-        found.append(monitored(folder, f"level {level}", level))
-    found.append(monitored(folder, "level 1 + group_by", 1, group_by=lambda: "anna"))
-    return found
-
-
-def monitored(folder: Path, name: str, level: int, group_by: Any = None) -> Variant:
-    app = make_app(name.replace(" ", "_"))
-    settings = {
-        "monitor_level": level,
-        "database": f"sqlite:///{folder}/{name.replace(' ', '_')}.db",
-        "username": "bench",
-        "password": "not a secret",
-        # Merged by settle(), so that the figure is complete at the end of each round.
-        "rollup_interval_s": 60,
-    }
-    FMDAdmin(app, settings=settings, group_by=group_by)
-    return Variant(name, app, app.extensions["fmd_admin"])
-
-
-def start_response(_status: str, _headers: Any, _exc_info: Any = None) -> Callable[[bytes], None]:
-    return lambda _data: None
-
-
-def environ(path: str) -> dict[str, Any]:
-    return {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.multithread": True,
-    }
-
-
-def measure(variant: Variant, path: str, requests: int) -> tuple[float, float]:
-    """Return µs of the thread and µs of all CPU for one request."""
-    wsgi_app = variant.app
-    prepared = [environ(path) for _ in range(requests)]
-    variant.settle()
-    gc.collect()
-    process, thread = time.process_time_ns(), time.thread_time_ns()
-    for one in prepared:
-        body = wsgi_app(one, start_response)
-        for _ in body:
-            pass
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-    thread = time.thread_time_ns() - thread
-    variant.settle()
-    process = time.process_time_ns() - process
-    return thread / requests / 1000, process / requests / 1000
-
-
-def run(rounds: int, requests: int) -> dict[str, Any]:
+def run(
+    *, rounds: int, requests: int, paths: list[str], threads: list[int], names: list[str]
+) -> dict[str, Any]:
+    """Return the figures by number of threads and path."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        apps = variants(Path(folder))
-        for path in PATHS:
-            count = max(requests // FEWER.get(path, 1), 50)
-            for variant in apps:
-                measure(variant, path, count)  # Warm up.
-            table: dict[str, list[tuple[float, float]]] = {v.name: [] for v in apps}
-            for number in range(rounds):
-                # Start with another one each round: what comes first pays for cold caches.
-                shift = number % len(apps)
-                for variant in apps[shift:] + apps[:shift]:
-                    table[variant.name].append(measure(variant, path, count))
-            figures[path] = summary(table)
-        for variant in apps:
-            if variant.monitor is not None:
-                figures.setdefault("dropped", {})[variant.name] = variant.monitor.recorder.dropped
-                variant.monitor.close()
+        found = variants(Path(folder))
+        apps = [v for v in found if not names or v.name in (*names, "bare")]
+        try:
+            for count in threads:
+                for path in paths:
+                    each = max(requests // FEWER.get(path, 1), 8)
+                    times = max(rounds // FEWER_ROUNDS.get(path, 1), 2)
+                    table = interleaved(apps, path, each, count, times)
+                    figures[f"{path} {count}"] = summary(table)
+                    show_table(path, count, figures[f"{path} {count}"])
+            figures["dropped"] = {
+                v.name: v.monitor.recorder.dropped for v in apps if v.monitor is not None
+            }
+        finally:
+            for variant in found:
+                variant.close()
     return figures
 
 
-def summary(table: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+def interleaved(
+    apps: list[Variant], path: str, requests: int, threads: int, rounds: int
+) -> dict[str, list[Cost]]:
+    """Return the costs of each variant, round by round."""
+    for variant in apps:
+        measure(variant, path, requests, threads)  # Warm up.
+    table: dict[str, list[Cost]] = {variant.name: [] for variant in apps}
+    for number in range(rounds):
+        # Start with another one each round: what comes first pays for cold caches.
+        shift = number % len(apps)
+        for variant in apps[shift:] + apps[:shift]:
+            table[variant.name].append(measure(variant, path, requests, threads))
+    return table
+
+
+def summary(table: dict[str, list[Cost]]) -> dict[str, Any]:
+    """Return medians of the bare app, and of the differences to it."""
     bare = table["bare"]
-    result: dict[str, Any] = {"bare_us": round(statistics.median(all_ for _, all_ in bare), 1)}
-    for name, rounds in table.items():
-        if name == "bare":
+    result: dict[str, Any] = {
+        "bare": {
+            name: round(statistics.median(getattr(cost, name) for cost in bare), 1)
+            for name in FIGURES
+        }
+    }
+    for variant, rounds in table.items():
+        if variant == "bare":
             continue
-        thread = [a[0] - b[0] for a, b in zip(rounds, bare, strict=True)]
-        everything = [a[1] - b[1] for a, b in zip(rounds, bare, strict=True)]
-        result[name] = {"thread_us": spread(thread), "all_us": spread(everything)}
+        result[variant] = {
+            name: spread(
+                [getattr(a, name) - getattr(b, name) for a, b in zip(rounds, bare, strict=True)]
+            )
+            for name in FIGURES
+        }
+    # Of the same round too: the machine changes less between two of them than over all.
+    if "level 1" in table and "level 2" in table:
+        result["level 2"]["thread_us_over_level_1"] = spread(
+            [
+                a.thread_us - b.thread_us
+                for a, b in zip(table["level 2"], table["level 1"], strict=True)
+            ]
+        )
     return result
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"median": round(middle, 2), "q1": round(low, 2), "q3": round(high, 2)}
+def show_table(path: str, threads: int, rows: dict[str, Any]) -> None:
+    """Print what requests of ``path`` cost."""
+    bare = rows["bare"]
+    print(
+        f"\n{path}, {threads} thread{'s' if threads != 1 else ''}; bare app: "
+        f"{bare['thread_us']} µs in the thread, {bare['all_us']} all CPU, {bare['wall_us']} wall"
+    )
+    titles = ("in the thread", "all CPU, stored", "wall", "watcher")
+    print(f"{'':20}" + "".join(f"{title:>30}" for title in titles))
+    for name, row in rows.items():
+        if name == "bare":
+            continue
+        cells = [
+            f"{row[f]['median']:.2f} ({row[f]['q1']:.2f} to {row[f]['q3']:.2f})" for f in FIGURES
+        ]
+        print(f"{name:20}" + "".join(f"{cell:>30}" for cell in cells), flush=True)
 
 
 def show(figures: dict[str, Any]) -> None:
-    print(f"Python {platform.python_version()}, Flask {version('flask')}, {platform.machine()}")
-    print("µs added to a request: median (quartiles) of the difference to the bare app\n")
-    print(f"{'':8}{'':22}{'in the thread':>26}{'all CPU, stored':>28}")
-    for path in PATHS:
-        print(f"{path:8}bare app: {figures[path]['bare_us']} µs of CPU a request")
-        for name, row in figures[path].items():
-            if name == "bare_us":
-                continue
-            cells = [
-                f"{c['median']:8.2f} ({c['q1']:.2f} to {c['q3']:.2f})"
-                for c in (row["thread_us"], row["all_us"])
-            ]
-            print(f"{'':8}{name:22}{cells[0]:>26}{cells[1]:>28}")
-    print("\nbudgets: level 1 at most 10 µs in the thread, at most 30 µs of all CPU")
-    print(f"requests dropped: {sum(figures['dropped'].values())}")
+    """Print what the tables come to."""
+    print(f"\nrequests dropped: {sum(figures['dropped'].values())}")
+    if "idle" in figures:
+        idle.show(figures["idle"])
+    print("\nbudgets")
+    for budget in budgets(figures):
+        print(f"  {budget}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    """The command; see the module's text."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks overhead", description=__doc__.split("\n", 1)[0]
+    )
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--threads", default="1,8", help="numbers of threads: 1,8")
+    parser.add_argument("--paths", default=",".join(PATHS), help=f"of {','.join(PATHS)}")
+    parser.add_argument(
+        "--only", default="", help='variants, beside the bare app: "level 1,level 2"'
+    )
+    parser.add_argument("--idle", type=float, default=3.0, help="seconds of idleness; 0: none")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
-    figures = run(options.rounds, options.requests)
+    before = os.getloadavg()[0]
+    print(f"Python {platform.python_version()}, Flask {version('flask')}, {platform.machine()}")
+    print("µs added to a request: median (quartiles) of the difference to the bare app")
+    figures = run(
+        rounds=options.rounds,
+        requests=options.requests,
+        paths=options.paths.split(","),
+        threads=[int(number) for number in options.threads.split(",")],
+        names=[name for name in options.only.split(",") if name],
+    )
+    if options.idle:
+        figures["idle"] = idle.run(options.idle)
+    figures["load"] = {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)}
     show(figures)
+    print(f"load of the machine: {before:.1f} before, {figures['load']['after']:.1f} after")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0

@@ -4,8 +4,15 @@
 for those who come from Flask-MonitoringDashboard.
 """
 
-from .compat.dashboard import bind, config
+from .compat.dashboard import add_database_pruning_schedule, add_graph, bind, config
 from .extension import FMDAdmin
 from .version import __version__
 
-__all__ = ["FMDAdmin", "__version__", "bind", "config"]
+__all__ = [
+    "FMDAdmin",
+    "__version__",
+    "add_database_pruning_schedule",
+    "add_graph",
+    "bind",
+    "config",
+]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,15 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from werkzeug.serving import run_simple
 
-from . import extension, settings
+from . import extension, monitor, settings
 from .errors import FMDError
-from .store import accounts, rollups, schema
+from .jobs.pruning import Pruning, prune_now
+from .store import accounts, retention, rollups, schema
+from .store.calendar import Calendar
+from .store.live import LiveConfig
 from .store.models import Endpoint, Request, User, Version, Writer
 from .store.store import Store
+from .store.types import from_millis
 from .version import __version__
 
 #: Where manage.py's options wait for its commands in click's context.
@@ -52,7 +59,7 @@ def _store(ctx: click.Context) -> Store:
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Create or upgrade the tables."""
-    ctx.meta[extension.MIGRATING] = True
+    ctx.meta[monitor.MIGRATING] = True
     done = schema.migrate(_store(ctx))
     click.echo("The tables are now at this version." if done else "The tables are up to date.")
 
@@ -102,6 +109,85 @@ def rebuild_rollups(ctx: click.Context) -> None:
     schema.check_schema(store)
     report = rollups.rebuild(store)
     click.echo(str(report))
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(
+        [k.name for k in retention.KINDS if k.name != retention.LINES and retention.tables_of(k)]
+    ),
+    help="Only this kind of data; may be given several times.",
+)
+@click.option(
+    "--before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="What is older than this day goes, whatever the settings say. Needs --kind.",
+)
+@click.pass_context
+def prune(
+    ctx: click.Context, dry_run: bool, kinds: tuple[str, ...], before: datetime | None
+) -> None:
+    """Delete what is older than the KEEP settings allow; requests may come in meanwhile."""
+    if before is not None and not kinds:
+        raise click.UsageError(
+            "--before needs --kind, so that nothing goes that you did not mean. "
+            "Example: prune --kind requests --before 2026-01-31"
+        )
+    store = _store(ctx)
+    schema.check_schema(store)
+    plan = _pruning(ctx, store).everything()
+    if before is not None:
+        before_ms = Calendar(store.timezone).date_start(before.date())
+        plan = {kind.name: before_ms for kind in retention.KINDS if kind.name in kinds}
+    elif kinds:
+        plan = {name: before_ms for name, before_ms in plan.items() if name in kinds}
+    if kinds:
+        plan = retention.with_lines(plan, time.time_ns() // 1_000_000)
+    if dry_run:
+        click.echo("Would be deleted:")
+        with store.read() as connection:
+            for name, before_ms in plan.items():
+                if name in retention.BY_NAME:
+                    kind = retention.BY_NAME[name]
+                    amount = retention.amount_before(connection, kind, before_ms)
+                    click.echo(_pruned(store, name, before_ms, str(amount)))
+        if retention.NAMES in plan:
+            click.echo(f"  {retention.NAMES_LABEL}: those that are left without any")
+    else:
+        deleted = prune_now(store, plan, "command line", _say_progress)
+        click.echo("Deleted:")
+        for name, before_ms in plan.items():
+            click.echo(_pruned(store, name, before_ms, f"{deleted.get(name, 0):,}"))
+    for name in kinds:
+        if name not in plan:
+            click.echo(f"  {retention.label_of(name)}: kept for ever")
+
+
+def _say_progress(deleted: Mapping[str, int]) -> None:
+    click.echo(f"{sum(deleted.values()):,} rows so far …", err=True)
+
+
+def _pruning(ctx: click.Context, store: Store) -> Pruning:
+    """What the bound app deletes by age, or what the settings say without one."""
+    info = ctx.find_object(ScriptInfo)
+    if info is not None:
+        return extension.of(info.load_app()).jobs.pruning
+    config = LiveConfig(settings.load(**ctx.meta[_SOURCES]))
+    with store.read() as connection:
+        config.refresh(connection)
+    return Pruning(store, fence=lambda _connection: None, loaded=lambda: config.loaded)
+
+
+def _pruned(store: Store, name: str, before_ms: int, rows: str) -> str:
+    label = retention.label_of(name)
+    if name == retention.NAMES:
+        return f"  {label}: {rows}"
+    day = from_millis(before_ms).astimezone(store.timezone)
+    return f"  {label} before {day:%Y-%m-%d}: {rows}"
 
 
 @click.command()
@@ -175,7 +261,7 @@ def _needs_checkout(name: str, folder: str) -> None:
         )
 
 
-_COMMANDS = (check, create_user, demo, migrate, rebuild_rollups, run, test)
+_COMMANDS = (check, create_user, demo, migrate, prune, rebuild_rollups, run, test)
 
 
 @click.group("fmd", cls=Friendly)

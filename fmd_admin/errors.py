@@ -40,3 +40,11 @@ class AccountError(FMDError):
 
 class ScopeError(FMDError):
     """A time range or filter in a URL is not understood."""
+
+
+class GraphError(FMDError):
+    """A custom graph cannot be added as asked, or its function gave no number."""
+
+
+class ScheduleError(FMDError):
+    """A schedule has a field or value that is not understood; the message names the right ones."""

@@ -1,57 +1,26 @@
-"""FMDAdmin: puts the parts together for a host app. The only place that knows all of them."""
+"""FMDAdmin: binds a monitor to a host app, and is what the host talks to."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import logging
 import os
-import secrets
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-import click
 import flask_admin
 from flask import Flask
-from sqlalchemy.exc import DBAPIError
 
-from . import lifecycle
 from . import settings as settings_table
-from .admin.context import Panel
-from .admin.mount import Mount
-from .admin.site import build_site, new_panel_app
-from .collect.address import anonymized
-from .collect.collector import Collector
-from .collect.innermost import wrap_innermost
-from .collect.redaction import words_of
-from .collect.tracing import Rules
-from .collect.version import host_version
-from .collect.watching import Watch
+from .admin.site import new_panel_app
 from .errors import BindError
-from .faults import Faults
-from .jobs.scheduler import Jobs
-from .read.means import means
-from .recorder.batching import storable
-from .recorder.recorder import Recorder
-from .records import Batch
-from .store import accounts, schema
-from .store.live import LiveConfig, internal_value
+from .jobs.graphs import Graphs
+from .jobs.pruning import pruning_schedule
+from .monitor import Monitor
 from .store.store import Store
-from .store.writer import BatchWriter
-from .version import __version__
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
-logger = logging.getLogger("fmd_admin")
 
 EXTENSION = "fmd_admin"
-#: In click's context while ``flask fmd migrate`` runs.
-MIGRATING = "fmd_admin.migrating"
-_SESSION_LABEL = b"fmd_admin panel session"
+_Function = TypeVar("_Function", bound=Callable[[], Any])
 
 
 class FMDAdmin:
@@ -76,7 +45,10 @@ class FMDAdmin:
         self.group_by = group_by
         self.get_ip = get_ip
         self.config_file = config_file
+        #: The custom graphs; those of another FMDAdmin may take their place before init_app.
+        self.graphs = Graphs()
         self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
+        self._pruning: list[tuple[int, bool, dict[str, Any]]] = []
         if app is not None:
             self.init_app(app)
 
@@ -92,10 +64,53 @@ class FMDAdmin:
             app_config=app.config,
             code=self.settings,
         )
-        monitor = Monitor(app, loaded, group_by=self.group_by, get_ip=self.get_ip)
+        monitor = Monitor(
+            app, loaded, group_by=self.group_by, get_ip=self.get_ip, graphs=self.graphs
+        )
         app.extensions[EXTENSION] = monitor
         self._monitors[app] = monitor
+        for weeks, with_graph_values, cron in self._pruning:
+            monitor.jobs.add_pruning_schedule(weeks, with_graph_values, cron)
         return monitor
+
+    def add_graph(
+        self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+    ) -> None:
+        """Keep the number that ``func`` gives over time, and show it under Custom graphs.
+
+        ``trigger`` is "cron" with singular fields (``minute=0``), "interval" with plural ones
+        (``minutes=5``), or an APScheduler trigger object. May be called before or after
+        ``init_app``, and counts for every app that is bound. ``func`` is called without
+        arguments in the app's context, outside of any request, in one process of all. Raises
+        GraphError for a schedule, title or function that cannot be.
+        """
+        self.graphs.add(title, func, trigger, schedule)
+
+    def graph(
+        self, title: str, trigger: Any = "interval", **schedule: Any
+    ) -> Callable[[_Function], _Function]:
+        """Return the decorator of :meth:`add_graph`: ``@fmd.graph("Users", minutes=5)``."""
+
+        def decorate(func: _Function) -> _Function:
+            self.add_graph(title, func, trigger, **schedule)
+            return func
+
+        return decorate
+
+    def add_database_pruning_schedule(
+        self, weeks_to_keep: int, delete_custom_graph_data: bool = False, **cron: Any
+    ) -> None:
+        """Delete requests, profiles and outliers older than so many weeks, on a schedule.
+
+        ``cron`` are the fields of APScheduler's cron trigger, such as ``day_of_week="sun",
+        hour=3``, in the time zone of the settings. ``delete_custom_graph_data`` takes the values
+        of custom graphs too. It runs once, however many processes there are. What a schedule
+        deletes is left to it, unless its KEEP setting is set as well. Raises ScheduleError.
+        """
+        pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
+        self._pruning.append((weeks_to_keep, delete_custom_graph_data, cron))
+        for monitor in self._monitors.values():
+            monitor.jobs.add_pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
 
     @property
     def admin(self) -> flask_admin.Admin:
@@ -109,225 +124,6 @@ class FMDAdmin:
                 'app.extensions["fmd_admin"].admin of the one you mean.'
             )
         return monitors[0].admin
-
-
-class Monitor:
-    """Everything that fmd_admin has for one host app: ``app.extensions["fmd_admin"]``."""
-
-    def __init__(
-        self,
-        app: Flask,
-        loaded: settings_table.Loaded,
-        *,
-        group_by: Any,
-        get_ip: Callable[[], str | None] | None,
-    ) -> None:
-        values = loaded.values
-        # Not the app itself: it refers to us, and must be free to go.
-        self._host = weakref.ref(app)
-        self.faults = Faults()
-        self.config = LiveConfig(loaded)
-        self.panel_app = new_panel_app()
-        self.store = Store(self.panel_app, values, folder=app.instance_path)
-        self._ready = False
-        self._prepare_lock = threading.Lock()
-        self._applied: object = None
-        self._kept_secret: bytes | None = None
-        self._writer = BatchWriter(
-            self.store,
-            lambda: self.config.values.monitor_level,
-            lambda frame: self.watch.frames.source(frame),
-        )
-        self.jobs = Jobs(self.store, secrets.token_hex(16), report=self.faults.report)
-        self.recorder = Recorder(
-            self._write,
-            version=storable(host_version(app_version=values.app_version, git=values.git)),
-            limit=values.buffer_size,
-            interval_s=values.flush_interval_s,
-            faults=self.faults,
-            tick=self._tick,
-            clean_ip=self._clean_ip,
-        )
-        self.watch = Watch(
-            append=self.recorder.append,
-            append_heavy=self.recorder.append_heavy,
-            leave_out=self.recorder.leave_out,
-            faults=self.faults,
-            call=Collector.__call__.__code__,
-            import_name=app.import_name,
-        )
-        self.panel = Panel(
-            store=self.store,
-            config=self.config,
-            counters=self.counters,
-            started=self.recorder.start,
-            secret=self._secret,
-            version=__version__,
-        )
-        self.admin = build_site(self.panel_app, self.panel)
-        self._start(app, group_by, get_ip)
-
-    def _start(self, app: Flask, group_by: Any, get_ip: Callable[[], str | None] | None) -> None:
-        """Prepare the store, then let requests in."""
-        self._debug = app.debug
-        try:
-            self._prepare()
-        except DBAPIError:
-            # The host must start without its monitor's database; the flusher tries again.
-            self.faults.report("opening the store (tried again until it answers)")
-        # No connection may be open when a server forks.
-        self.store.close()
-
-        def wrap(wsgi_app: WSGIApplication) -> WSGIApplication:
-            self.collector = Collector(
-                app,
-                wsgi_app,
-                append=self.recorder.append,
-                touched=self.recorder.touched,
-                faults=self.faults,
-                group_by=group_by,
-                get_ip=get_ip,
-            )
-            return Mount(self.collector, self.config.values.link, self.panel_app)
-
-        if not wrap_innermost(app, wrap):
-            logger.warning(
-                "fmd_admin: a middleware hides the app's own WSGI callable, so requests are "
-                "measured outside of it. Bind fmd_admin before adding that middleware."
-            )
-        self._apply()
-        lifecycle.watch(self)
-
-    def _prepare(self) -> None:
-        """Bring the tables up, make the first account, read levels and settings; once."""
-        with self._prepare_lock:
-            if self._ready or _migrating():
-                return
-            if self.config.values.auto_migrate:
-                schema.migrate(self.store)
-            else:
-                schema.check_schema(self.store)
-            credentials = accounts.first_start(self.store, self.config.values, self._debug)
-            if credentials is not None:
-                announce(credentials, self.config.values.link)
-            with self.store.read() as connection:
-                self.config.refresh(connection)
-            self._ready = True
-
-    def _write(self, batch: Batch) -> None:
-        if not self._ready:
-            self._prepare()
-        self._writer.write(batch)
-        self.watch.learn(batch.rows)
-
-    def _tick(self) -> None:
-        """About once a second in the flusher: what changed in the store, and the jobs' lease."""
-        if not self._ready:
-            self._prepare()
-        with self.store.read() as connection:
-            self.config.refresh(connection)
-        self._apply()
-        self.jobs.tick(threads=not self.recorder.inline)
-
-    def _apply(self) -> None:
-        state = self.config.levels
-        if state is self._applied:
-            return
-        values = self.config.values
-        self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
-        self._watch_requests()
-        self._applied = state
-        for refusal in self.config.refused:
-            logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
-
-    def _watch_requests(self) -> None:
-        """Take over what counts for levels 2 and 3."""
-        values = self.config.values
-        watch = self.watch
-        watch.apply(
-            Rules(
-                levels=self.config.levels,
-                default=values.monitor_level,
-                period_ms=values.sampling_period_ms,
-                words=words_of(values.redact),
-                ip=values.ip,
-                with_json=values.outlier_json_body,
-            ),
-            constant=values.outlier_detection_constant,
-            min_ms=values.outlier_min_ms,
-            outliers_per_minute=values.outliers_per_minute,
-        )
-        self.collector.watch = watch if watch.is_on else None
-        if watch.is_on and self._ready:
-            with self.store.read() as connection:
-                watch.seed(means(connection))
-
-    def _clean_ip(self, address: str) -> str | None:
-        how = self.config.values.ip
-        if how == "off":
-            return None
-        return anonymized(address) if how == "anonymized" else address
-
-    def _secret(self) -> bytes:
-        """The panel's session key: derived from the host's, or kept in the store without one."""
-        host = self._host()
-        key = host.secret_key if host is not None else None
-        if key:
-            raw = key.encode() if isinstance(key, str) else key
-            return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
-        if self._kept_secret is None:
-            with self.store.write() as connection:
-                kept = internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
-            self._kept_secret = kept.encode()
-        return self._kept_secret
-
-    def counters(self) -> Mapping[str, int]:
-        """Return this process's counts: stored, waiting and dropped requests, our faults.
-
-        ``details_dropped`` are profiles and outliers for which there was no room.
-        """
-        return {
-            "stored": self.recorder.stored,
-            "waiting": self.recorder.depth,
-            "dropped": self.recorder.dropped,
-            "details_dropped": self.recorder.details_dropped,
-            "faults": self.faults.total(),
-        }
-
-    def close(self) -> None:
-        """Write what is left and end the threads. Called at the end of the process."""
-        self.watch.close()
-        self.recorder.close()
-        self.jobs.stop()
-        self.store.close()
-
-    def after_fork(self) -> None:
-        """Begin anew in a child process: own connections, buffer, threads and writer."""
-        self.store.after_fork()
-        self._prepare_lock = threading.Lock()
-        self._writer.after_fork()
-        self.faults.after_fork()
-        self.recorder.after_fork()
-        self.watch.after_fork()
-        self.jobs.after_fork()
-        self.config.forget()
-
-
-def _migrating() -> bool:
-    """Whether ``flask fmd migrate`` runs: it binds the app first and makes the tables then."""
-    context = click.get_current_context(silent=True)
-    return context is not None and MIGRATING in context.meta
-
-
-def announce(credentials: accounts.Credentials, link: str) -> None:
-    """Print the first admin's one-time password on the console, once for all processes."""
-    click.echo(
-        f"\n * fmd_admin: first start. Sign in at /{link.strip('/')}/login\n"
-        f" *   user:     {credentials.username}\n"
-        f" *   password: {credentials.password}\n"
-        " *   It is shown once; change it under Account.\n",
-        err=True,
-    )
 
 
 def of(app: Flask) -> Monitor:

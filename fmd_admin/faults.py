@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import Counter
+from dataclasses import dataclass
 from threading import Lock
 
 logger = logging.getLogger("fmd_admin")
+
+_MAX_ERROR = 200
+
+
+@dataclass(frozen=True)
+class LastFault:
+    """The last fault at a place: when (UTC ms), and its type and first line."""
+
+    time_ms: int
+    error: str
 
 
 class Faults:
@@ -18,6 +30,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._last: dict[str, LastFault] = {}
         self._logged: set[tuple[str, str]] = set()
         self._lock = Lock()
 
@@ -27,6 +40,7 @@ class Faults:
         kind = type(error).__name__
         with self._lock:
             self._counts[place] += 1
+            self._last[place] = LastFault(time.time_ns() // 1_000_000, _described(error))
             first = (place, kind) not in self._logged
             self._logged.add((place, kind))
         if first:
@@ -45,8 +59,22 @@ class Faults:
         """Return the number of faults per place."""
         return dict(self._counts)
 
+    def seen(self) -> dict[str, tuple[int, LastFault]]:
+        """Return how often something failed at each place, and the last time."""
+        with self._lock:
+            return {place: (count, self._last[place]) for place, count in self._counts.items()}
+
     def after_fork(self) -> None:
         """Start from zero in a child: the parent's faults are the parent's."""
         self._lock = Lock()
         self._counts.clear()
+        self._last.clear()
         self._logged.clear()
+
+
+def _described(error: BaseException | None) -> str:
+    try:
+        first = str(error).partition("\n")[0]
+    except Exception:  # noqa: BLE001 - a host's exception that cannot even be shown
+        first = ""
+    return f"{type(error).__name__}: {first}"[:_MAX_ERROR]

@@ -11,13 +11,13 @@ import configparser
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from .errors import SettingsError
+from .setting_specs import Spec, choice, days, is_link, is_zone, number, setting
 
 ENV_PREFIX = "FMD_"
 
@@ -41,123 +41,10 @@ FMD_DROPPED = {
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One row of the table: how a setting is named, read, checked and explained."""
-
-    name: str
-    type: type
-    default: Any
-    help: str
-    runtime: bool
-    allowed: str
-    choices: tuple[str, ...] = ()
-    secret: bool = False
-    check: Callable[[Any], bool] | None = None
-
-    def parse(self, value: object, source: str) -> Any:
-        """Return ``value`` (text or native) as this setting's type, or raise SettingsError."""
-        try:
-            parsed = _convert(self.type, value)
-        except (TypeError, ValueError):
-            raise self.refusal(value, source) from None
-        if self.choices and parsed not in self.choices:
-            raise self.refusal(value, source)
-        if self.check is not None and not self.check(parsed):
-            raise self.refusal(value, source)
-        return parsed
-
-    def refusal(self, value: object, source: str) -> SettingsError:
-        shown = "(hidden)" if self.secret else repr(value)
-        return SettingsError(
-            f"Setting {self.name} from {source} is {shown}; allowed: {self.allowed}."
-        )
-
-
-def _convert(kind: type, value: object) -> Any:
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        lowered = str(value).strip().lower()
-        if lowered in {"1", "true", "yes", "on"}:
-            return True
-        if lowered in {"0", "false", "no", "off"}:
-            return False
-        raise ValueError(value)
-    if kind is int:
-        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-            raise ValueError(value)
-        return int(str(value).strip()) if isinstance(value, str) else int(value)  # type: ignore[call-overload]
-    if kind is float:
-        if isinstance(value, bool):
-            raise ValueError(value)
-        number = float(value)  # type: ignore[arg-type]
-        if number != number or number in (float("inf"), float("-inf")):
-            raise ValueError(value)
-        return number
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(value)
-    return str(value).strip()
-
-
-def _setting(
-    default: Any,
-    help: str,
-    *,
-    runtime: bool = False,
-    allowed: str,
-    choices: tuple[str, ...] = (),
-    secret: bool = False,
-    check: Callable[[Any], bool] | None = None,
-) -> Any:
-    extra = {
-        "help": help,
-        "runtime": runtime,
-        "allowed": allowed,
-        "choices": choices,
-        "secret": secret,
-        "check": check,
-    }
-    return dataclasses.field(default=default, metadata=extra)
-
-
-def _choice(default: str, choices: tuple[str, ...], help: str, *, runtime: bool) -> Any:
-    allowed = "one of " + ", ".join(choices)
-    return _setting(default, help, runtime=runtime, choices=choices, allowed=allowed)
-
-
-def _number(
-    default: float, low: float, high: float, help: str, *, runtime: bool = False, unit: str = ""
-) -> Any:
-    kind = "a whole number" if isinstance(default, int) else "a number"
-    allowed = f"{kind} from {low} to {high}{' ' + unit if unit else ''}"
-    return _setting(
-        default, help, runtime=runtime, allowed=allowed, check=lambda v: low <= v <= high
-    )
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return False
-    return True
-
-
-def _is_link(link: str) -> bool:
-    parts = link.strip("/").split("/")
-    return all(
-        p
-        and p not in {".", ".."}
-        and p.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        for p in parts
-    )
-
-
-@dataclass(frozen=True)
 class Settings:
     """Every setting with its value. Field names are the setting's name in lower case."""
 
-    database: str = _setting(
+    database: str = setting(
         "sqlite:///fmd_admin.db",
         "Database of the measurements, an SQLAlchemy URL. A relative SQLite file lies in the "
         "host's instance folder.",
@@ -165,84 +52,86 @@ class Settings:
         secret=True,
         check=lambda v: "://" in v,
     )
-    link: str = _setting(
+    link: str = setting(
         "dashboard",
         "Where the panel is mounted in the host app (the path without the leading slash).",
         allowed="path segments of letters, digits, dots, dashes and underscores",
-        check=_is_link,
+        check=is_link,
     )
-    monitor_level: int = _number(
+    monitor_level: int = number(
         1, 0, 3, "Level of endpoints that are seen for the first time.", runtime=True
     )
-    app_version: str = _setting(
+    app_version: str = setting(
         "", "Version of the host app that requests are counted under.", allowed="any text"
     )
-    git: str = _setting(
+    git: str = setting(
         "",
         "Git work tree or .git folder of the host app; its commit becomes the version. "
         "Wins over APP_VERSION.",
         allowed="an existing folder, or empty",
         check=lambda v: not v or Path(v).exists(),
     )
-    ip: str = _choice(
+    ip: str = choice(
         "full",
         ("full", "anonymized", "off"),
         "How client addresses are stored: whole, cut to IPv4 /24 and IPv6 /48, or not at all.",
         runtime=True,
     )
-    timezone: str = _setting(
+    timezone: str = setting(
         "UTC",
         "Time zone of the pages and of the hours and days that are counted.",
         allowed="an IANA time zone such as Europe/Amsterdam",
-        check=_is_zone,
+        check=is_zone,
     )
-    brand_name: str = _setting(
+    brand_name: str = setting(
         "fmd_admin",
         "Name at the top of the menu.",
         runtime=True,
         allowed="1 to 40 printable characters",
         check=lambda v: 1 <= len(v) <= 40 and v.isprintable(),
     )
-    default_range: str = _choice(
+    default_range: str = choice(
         "7d", ("1h", "24h", "7d", "30d"), "Time range of a page opened without one.", runtime=True
     )
-    page_size: int = _number(50, 10, 500, "Rows on a page of a table.", runtime=True)
-    flush_interval_s: float = _number(
+    page_size: int = number(50, 10, 500, "Rows on a page of a table.", runtime=True)
+    flush_interval_s: float = number(
         0.5, 0.05, 1.0, "Pause between two writes of the buffer.", unit="seconds"
     )
-    buffer_size: int = _number(
+    buffer_size: int = number(
         50_000,
         100,
         150_000,
         "Requests kept in memory while the database does not answer (at most 64 MiB); "
         "newer ones are dropped and counted.",
     )
-    rollup_interval_s: float = _number(
+    rollup_interval_s: float = number(
         2.0,
         0.2,
         60.0,
         "Pause between two merges of new measurements into the rollups.",
         unit="seconds",
     )
-    lease_ttl_s: float = _number(
-        10.0,
+    # Beats and looks at them are up to 1.5 s apart, so a dead process is followed within 8 s. With
+    # a shorter time one that is only busy loses the jobs, which costs a moment and does no harm.
+    lease_ttl_s: float = number(
+        5.0,
         2.0,
         300.0,
         "After this time without a sign of life another process takes the jobs over.",
         unit="seconds",
     )
-    auto_migrate: bool = _setting(
+    auto_migrate: bool = setting(
         True,
         "Create and upgrade the tables on start. Off: run 'flask fmd migrate'.",
         allowed="true or false",
     )
-    assets_url: str = _setting(
+    assets_url: str = setting(
         "https://cdn.jsdelivr.net/npm/",
         "Where browsers load Chart.js and its plugins from.",
         allowed="an http(s) URL that ends in /",
         check=lambda v: v.startswith(("https://", "http://")) and v.endswith("/"),
     )
-    session_hours: int = _number(
+    session_hours: int = number(
         12,
         1,
         720,
@@ -250,30 +139,30 @@ class Settings:
         runtime=True,
         unit="hours",
     )
-    outlier_detection_constant: float = _number(
+    outlier_detection_constant: float = number(
         2.5,
         1.0,
         100.0,
         "A request is an outlier when it takes longer than the mean of its endpoint times this.",
         runtime=True,
     )
-    outlier_min_ms: float = _number(
+    outlier_min_ms: float = number(
         0.0, 0.0, 3_600_000.0, "Shorter requests are no outliers.", runtime=True, unit="ms"
     )
-    outliers_per_minute: int = _number(
+    outliers_per_minute: int = number(
         20,
         1,
         1000,
         "Outliers stored per endpoint and minute in each process; the rest is counted.",
         runtime=True,
     )
-    outlier_json_body: bool = _setting(
+    outlier_json_body: bool = setting(
         False, "Store the JSON body of outliers too.", runtime=True, allowed="true or false"
     )
-    sampling_period_ms: float = _number(
+    sampling_period_ms: float = number(
         5.0, 1.0, 1000.0, "Mean time between two samples of the profiler.", runtime=True, unit="ms"
     )
-    redact: str = _setting(
+    redact: str = setting(
         "password,passwd,secret,token,key,session,csrf,auth,credential",
         "Headers, form fields, query and JSON keys with one of these words in their name are "
         "stored without their value (commas between the words).",
@@ -281,10 +170,15 @@ class Settings:
         allowed="words of at most 1,000 characters in all",
         check=lambda v: len(v) <= 1000,
     )
-    username: str = _setting(
+    keep_requests_days: int = days(30, "Raw requests (the sums per hour and day stay)")
+    keep_profiles_days: int = days(14, "Profiles")
+    keep_outliers_days: int = days(14, "Outliers")
+    keep_rollups_days: int = days(730, "Sums per hour and day, which charts are made of,")
+    keep_graph_values_days: int = days(730, "Values of custom graphs")
+    username: str = setting(
         "", "Name of the first admin, made on a start without users.", allowed="any text"
     )
-    password: str = _setting(
+    password: str = setting(
         "",
         "Password of the first admin. Empty: a one-time password is printed.",
         allowed="at least 8 characters, and not a well-known one",

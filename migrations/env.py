@@ -10,7 +10,8 @@ from fmd_admin.store.schema import VERSION_TABLE, is_ours
 
 
 def run() -> None:
-    from fmd_admin.store.models import db
+    # The store knows the tables of all modules.
+    from fmd_admin.store.store import db
 
     context.configure(
         connection=context.config.attributes["connection"],

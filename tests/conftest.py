@@ -73,13 +73,22 @@ def bind(tmp_path: Path) -> Iterator[Callable[..., Bound]]:
     monitors: list[Monitor] = []
 
     def bind_to(
-        app: Flask | None = None, *, group_by: Any = None, get_ip: Any = None, **settings: Any
+        app: Flask | None = None,
+        *,
+        group_by: Any = None,
+        get_ip: Any = None,
+        extension: FMDAdmin | None = None,
+        **settings: Any,
     ) -> Bound:
         app = app or Flask("host", instance_path=str(tmp_path))
         settings.setdefault("database", f"sqlite:///{tmp_path}/fmd.db")
         settings.setdefault("username", "anna")
         settings.setdefault("password", "correct horse")
-        FMDAdmin(app, settings=settings, group_by=group_by, get_ip=get_ip)
+        if extension is None:
+            extension = FMDAdmin(settings=settings, group_by=group_by, get_ip=get_ip)
+        else:
+            extension.settings.update(settings)
+        extension.init_app(app)
         monitors.append(app.extensions["fmd_admin"])
         return Bound(app, monitors[-1])
 

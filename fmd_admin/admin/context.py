@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask, current_app
 
 from ..errors import BindError
+from ..jobs.pruning import Pruning
 from ..store.live import LiveConfig
 from ..store.store import Store
 
@@ -18,7 +20,8 @@ EXTENSION = "fmd_panel"
 class Panel:
     """The parts a panel is built from; made by the extension, one for each panel app.
 
-    ``counters`` gives what this process counted (drops, faults, …). ``started`` is called on
+    ``counters`` gives what this process counted (drops, faults, …), ``vitals`` all that it knows
+    of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
     each request of the panel. ``secret`` gives the key that signs sessions; it is asked on each
     use, so that a host key set late counts.
     """
@@ -26,6 +29,8 @@ class Panel:
     store: Store
     config: LiveConfig
     counters: Callable[[], Mapping[str, int]]
+    vitals: Callable[[], Mapping[str, Any]]
+    pruning: Pruning
     started: Callable[[], None]
     secret: Callable[[], bytes]
     version: str

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
+from decimal import Decimal
 from itertools import islice
 from unicodedata import category, normalize
 
@@ -29,14 +30,15 @@ _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 def cell(value: object) -> object:
     """Return ``value`` as it goes into a cell.
 
-    Numbers stay numbers, times become ISO 8601 in UTC, None and NaN become empty. A text that a
-    spreadsheet would take for a formula gets an apostrophe in front.
+    Numbers stay numbers (a Decimal with all its digits), times become ISO 8601 in UTC, None and
+    NaN become empty. A text that a spreadsheet would take for a formula gets an apostrophe in
+    front.
     """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, (int, Decimal)):
         return value
     if isinstance(value, float):
         # Six digits behind the point are nanoseconds for durations in ms.

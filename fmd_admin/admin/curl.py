@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 #: Headers that curl makes by itself, or that would be wrong for another body.
 _LEFT_OUT = frozenset(
@@ -49,7 +49,8 @@ def command(
 
 
 def _form(url: str, values: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    in_url = Counter(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    # Not urlsplit: it raises for a host that is none, and clients send what they like.
+    in_url = Counter(parse_qsl(url.partition("?")[2], keep_blank_values=True))
     form = []
     for name, found in values.items():
         for value in found:

@@ -14,7 +14,8 @@ from wtforms.validators import EqualTo, InputRequired, Length, Optional, Validat
 from wtforms.widgets import NumberInput
 
 from ..errors import SettingsError
-from ..settings import TABLE, Settings, Spec
+from ..setting_specs import Spec
+from ..settings import TABLE, Settings
 from ..store.accounts import ROLES, VIEWER
 from ..store.passwords import LONGEST_PASSWORD, LONGEST_USERNAME, SHORTEST_PASSWORD
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from flask import current_app, request, url_for
 from werkzeug.routing import IntegerConverter, Map
 
 #: What a link to another page of the panel takes along from the current one.
-KEPT = ("range", "from", "to", "version")
+KEPT = ("range", "from", "to", "version", "compare")
 _LONGEST = 2_000
 # Blanks and control characters: browsers drop some of them, and turn backslashes into slashes.
 _NEVER_IN_PATHS = re.compile(r"[\x00-\x20\x7f\\]")
@@ -25,6 +25,30 @@ def panel_url(endpoint: str, **values: Any) -> str:
             if kept:
                 values[name] = kept
     return url_for(endpoint, **values)
+
+
+def requests_behind(
+    *,
+    version: str | None = None,
+    endpoint: str | None = None,
+    status: str | None = None,
+    edges: tuple[str, str] | None = None,
+) -> str:
+    """Return the list of requests in the current range, narrowed down to what is given.
+
+    ``edges`` are the beginning and end of another range, in the words of the URL; the script of a
+    chart fills in empty ones.
+    """
+    kept: dict[str, Any] = {}
+    if edges is not None:
+        kept = {"range": "custom", "from": edges[0] or None, "to": edges[1] or None}
+    if version is not None:
+        kept["version"] = version
+    address = panel_url("requests.index_view", **kept)
+    # Flask's url_for keeps the word "endpoint" for itself.
+    more = {"endpoint": endpoint, "status": status}
+    query = urlencode([(key, value) for key, value in more.items() if value])
+    return f"{address}{'&' if '?' in address else '?'}{query}" if query else address
 
 
 def asset(name: str) -> str:

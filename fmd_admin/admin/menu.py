@@ -69,7 +69,8 @@ def _shown(items: Iterable[Any]) -> list[Any]:
 
 def _entry(item: Any, admin_view: Any) -> Entry:
     if not isinstance(item, MenuView):
-        return Entry(str(item.name), item.get_url(), False, item.target)
+        active = bool(item.is_active(admin_view))
+        return Entry(str(item.name), item.get_url(), active, item.target)
     # MenuView.get_url keeps the first address it ever gave, with that request's mount point and
     # query string. Asking its view again gives the one of this request.
     view = item._view

@@ -10,6 +10,8 @@ from ..read.catalog import VersionInfo
 from ..read.scope import Scope
 
 RANGE_LABELS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 days"), ("30d", "30 days"))
+#: What a range is compared with, by the word in the URL.
+COMPARISON_LABELS = {"previous": "the {} before", "week": "a week earlier", "off": ""}
 #: Words of the URL that the bar sets; a new range also starts on the first page again.
 _RANGE_WORDS = frozenset({"range", "from", "to", "page"})
 
@@ -41,12 +43,23 @@ class ScopeBar:
     versions_label: str
     keep_for_range: list[tuple[str, str]]
     keep_for_versions: list[tuple[str, str]]
+    comparisons: list[Choice]
+    #: What changes are measured against, in words; empty if nothing is compared.
+    before: str
 
 
 def scope_bar(
-    scope: Scope, versions: list[VersionInfo], path: str, args: Iterable[tuple[str, str]]
+    scope: Scope,
+    versions: list[VersionInfo],
+    path: str,
+    args: Iterable[tuple[str, str]],
+    *,
+    compared: bool = False,
 ) -> ScopeBar:
-    """Return the bar of a page at ``path`` whose query string holds the pairs ``args``."""
+    """Return the bar of a page at ``path`` whose query string holds the pairs ``args``.
+
+    ``compared``: the page shows changes, so the bar has what to compare with.
+    """
     pairs = list(args)
     others = [(key, value) for key, value in pairs if key not in _RANGE_WORDS]
     ranges = [
@@ -72,7 +85,28 @@ def scope_bar(
         versions_label=_versions_label(scope.versions),
         keep_for_range=others,
         keep_for_versions=[pair for pair in pairs if pair[0] not in {"version", "page"}],
+        comparisons=_comparisons(scope, path, pairs) if compared else [],
+        before=COMPARISON_LABELS[scope.compare].format(_spoken(scope)),
     )
+
+
+def _comparisons(scope: Scope, path: str, pairs: list[tuple[str, str]]) -> list[Choice]:
+    others = [pair for pair in pairs if pair[0] != "compare"]
+    return [
+        Choice(
+            label.format(_spoken(scope)) or "Nothing",
+            f"{path}?{urlencode([*others, ('compare', name)])}",
+            name == scope.compare,
+        )
+        for name, label in COMPARISON_LABELS.items()
+        if name != "week" or scope.week_is_another
+    ]
+
+
+def _spoken(scope: Scope) -> str:
+    """Return the length of the range as it is called: ``7 days``."""
+    names = {"1h": "hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+    return names.get(scope.range_name, "same time")
 
 
 def _versions_label(versions: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, redirect
 from flask_admin import Admin, AdminIndexView, BaseView, expose
-from flask_admin.menu import MenuView
+from flask_admin.menu import MenuCategory, MenuView
 from flask_admin.theme import Bootstrap4Theme
 from flask_wtf import CSRFProtect
 from werkzeug.wrappers import Response
@@ -24,8 +24,11 @@ from .menu import panel_menu
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
+from .views.custom_graphs import CATEGORY as GRAPHS
+from .views.custom_graphs import GraphMenu, GraphPage, GraphsPage
 from .views.data import (
     EndpointsData,
+    GraphValuesData,
     OutliersData,
     ProfilesData,
     RequestsData,
@@ -37,14 +40,19 @@ from .views.outliers import OutliersPage
 from .views.overview import OverviewPage
 from .views.performance import PerformancePage
 from .views.profiler import ProfilerPage
+from .views.reporting import ReportingPage
 from .views.settings import SettingsPage
+from .views.status_codes import StatusCodesPage
+from .views.summary import SummaryPage
+from .views.system import SystemPage
 from .views.users import UsersPage
 from .views.utilization import DailyPage, HourlyPage
+from .views.versions import MultiVersionPage, VersionPerformancePage
 
 logger = logging.getLogger("fmd_admin")
 
 #: The groups of the menu, in their order.
-CATEGORIES = ("Dashboard", "Problems", "Data", "Administration")
+CATEGORIES = ("Dashboard", "Problems", GRAPHS, "Data", "Administration")
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
@@ -84,6 +92,11 @@ class PanelAdmin(Admin):
         if self.host_models is not None:
             self.host_models.use(view)
         super().add_view(view)
+
+    def add_menu(self, category: MenuCategory) -> None:
+        """Add a category that knows its own lines."""
+        self._menu_categories[category.name] = category
+        self._menu.append(category)
 
     def _add_view_to_menu(self, view: BaseView) -> None:
         # Flask-Admin keeps the first link it made, with that request's mount point.
@@ -144,22 +157,34 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         theme=Bootstrap4Theme(base_template="fmd_admin/layout.html"),
     )
     for category in CATEGORIES:
-        admin.add_category(category)
+        if category == GRAPHS:
+            admin.add_menu(GraphMenu(category))
+        else:
+            admin.add_category(category)
     admin.add_views(
         OverviewPage(),
         HourlyPage(),
+        MultiVersionPage(),
         DailyPage(),
         PerformancePage(),
+        SummaryPage(),
+        VersionPerformancePage(),
+        ReportingPage(),
         ProfilerPage(),
         GroupedPage(),
+        StatusCodesPage(),
         OutliersPage(),
+        GraphsPage(),
+        GraphPage(),
         RequestsData(),
         OutliersData(),
         ProfilesData(),
         EndpointsData(),
         VersionsData(),
+        GraphValuesData(),
         UsersPage(),
         SettingsPage(),
+        SystemPage(),
         AccountPage(),
         LoginPage(),
     )

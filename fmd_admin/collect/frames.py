@@ -16,8 +16,10 @@ from ..records import Frame
 #: Where installed packages lie, whatever interpreter they belong to.
 _INSTALLED = ("site-packages", "dist-packages")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
-#: A process that sees more than this starts its caches anew instead of growing for ever.
-_MAX_CACHED = 100_000
+#: A process that sees more than this starts its caches anew instead of growing for ever. They keep
+#: code alive, and a host may make new code, with new file names, in each request
+#: (``render_template_string`` does).
+_MAX_CACHED = 10_000
 
 #: Turns a line of a compiled template into one of its source.
 LineMap = Callable[[int], int]
@@ -48,6 +50,8 @@ class Frames:
         """Tell whether ``file`` (as in a code object) is the host's code."""
         own = self._own.get(file)
         if own is None:
+            if len(self._own) >= _MAX_CACHED:
+                self._own.clear()
             own = self._own[file] = self._decide(file)
         return own
 
@@ -74,7 +78,7 @@ class Frames:
             function=getattr(code, "co_qualname", code.co_name),
             own=self.is_own(code.co_filename),
         )
-        if len(self._frames) > _MAX_CACHED:
+        if len(self._frames) >= _MAX_CACHED:
             self._frames.clear()
         self._frames[key] = (code, frame)
         return frame
@@ -83,7 +87,7 @@ class Frames:
         known = self._lines.get(id(code))
         if known is None:
             spans = [(start, line) for start, _, line in code.co_lines() if line is not None]
-            if len(self._lines) > _MAX_CACHED:
+            if len(self._lines) >= _MAX_CACHED:
                 self._lines.clear()
             starts, lines = [start for start, _ in spans], [line for _, line in spans]
             known = self._lines[id(code)] = (code, starts, lines)
@@ -93,6 +97,10 @@ class Frames:
     def _shorten(self, file: str) -> str:
         short = self._short.get(file)
         if short is None:
+            if len(self._short) >= _MAX_CACHED:
+                # Source of what waits to be stored is looked for on Python's path then.
+                for cache in (self._short, self._long, self._frames):
+                    cache.clear()
             short = _below_path(file)
             # Two files may lie at the same place below two roots; the second keeps its long name.
             if self._long.setdefault(short, file) != file:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from ..records import Outlier, Row
+from . import secret_paths
 from .address import anonymized
 from .frames import Frames, LineMap, template_lines
 from .machine import Load
-from .redaction import MAX_ITEMS, MAX_JSON, Redactor
+from .redaction import MAX_ITEMS, Redactor
+from .secret_texts import HIDDEN
 from .stacks import Stack
 
 if TYPE_CHECKING:
@@ -27,20 +29,15 @@ ENDED_FIRST = "The request ended before its stack could be taken."
 NOT_ON_A_THREAD = "The request was not on the stack of its thread when it passed its limit."
 #: Longest kept name of a header, field or variable.
 _MAX_KEY = 200
-_CLIENT_KEYS = frozenset(
-    {
-        "remote_addr",
-        "remote_host",
-        "http_forwarded",
-        "http_x_forwarded_for",
-        "http_x_real_ip",
-        "http_x_client_ip",
-        "http_x_cluster_client_ip",
-        "http_true_client_ip",
-        "http_cf_connecting_ip",
-        "http_fastly_client_ip",
-    }
+#: Longest kept URL.
+MAX_URL = 2_000
+_SAFE = "/!$&'()*+,;=:@"
+#: Proxies tell the client's address under many names.
+_CLIENT_KEY = re.compile(
+    r"^REMOTE_(?:ADDR|HOST)$|^HTTP_(?:.*_)?(?:FORWARDED|FORWARDED_FOR|IP|IPV6|CLIENTIP|ADDRESS|ADDR)$"
 )
+#: Where servers put the path as it was sent.
+_PATH_KEYS = frozenset({"PATH_INFO", "RAW_URI", "REQUEST_URI", "PATH_TRANSLATED"})
 
 
 class Cap:
@@ -112,38 +109,56 @@ def collect_facts(
     ``ip`` is the setting: "full", "anonymized" or "off".
     """
     redactor = Redactor(words)
-    texts = {
-        str(key): _client(str(key), _as_text(value), ip)
-        for key, value in environ.items()
-        if isinstance(value, (str, bool, int))
-    }
-    data = _read_json(request) if with_json else None
+    texts = _texts(environ)
     # First everything is looked at, so that each secret is known when the texts are finished.
-    query = parse_qsl(texts.get("QUERY_STRING", ""), keep_blank_values=True)
+    query = parse_qsl(_decoded(texts.get("QUERY_STRING", "")), keep_blank_values=True)
     values = redactor.values([*query, *_read_form(request)])
-    body = None if data is None else json.dumps(redactor.json(data), default=str)
+    body = redactor.json(_read_json(request)) if with_json else None
     path = _path(texts, request, redactor)
     if ip != "full":
-        redactor.hide(str(environ.get("REMOTE_ADDR", "")))
+        _hide_clients(texts, ip, redactor)
     shown = {key: redactor.value(key, text) for key, text in sorted(texts.items())}
-    host = texts.get("HTTP_HOST") or f"{texts.get('SERVER_NAME')}:{texts.get('SERVER_PORT')}"
+    if path.hidden:
+        shown.update(dict.fromkeys(_PATH_KEYS & shown.keys(), HIDDEN))
+    host = shown.get("HTTP_HOST") or f"{texts.get('SERVER_NAME')}:{texts.get('SERVER_PORT')}"
     question = f"?{shown['QUERY_STRING']}" if texts.get("QUERY_STRING") else ""
+    url = f"{texts.get('wsgi.url_scheme', 'http')}://{host}{path.text}{question}"
     finish = redactor.finish
+    pairs = [(key, finish(text)) for key, text in shown.items()]
     return Facts(
-        url=finish(f"{texts.get('wsgi.url_scheme', 'http')}://{host}{path}{question}", 2_000),
-        values={key[:_MAX_KEY]: [finish(v) for v in items] for key, items in values.items()},
-        json=None if body is None else finish(body, MAX_JSON),
-        headers=[(_header(k)[:_MAX_KEY], finish(v)) for k, v in shown.items() if _is_header(k)][
-            :MAX_ITEMS
-        ],
-        environ=dict(
-            [(k[:_MAX_KEY], finish(v)) for k, v in shown.items() if not _is_header(k)][:MAX_ITEMS]
-        ),
+        url=finish(redactor.inside(url), MAX_URL),
+        values=_finished(values, finish),
+        json=None if body is None else redactor.finish_json(body),
+        headers=[(_header(k)[:_MAX_KEY], v) for k, v in pairs if _is_header(k)][:MAX_ITEMS],
+        environ=dict([(k[:_MAX_KEY], v) for k, v in pairs if not _is_header(k)][:MAX_ITEMS]),
     )
 
 
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else str(value)
+def _texts(environ: WSGIEnvironment) -> dict[str, str]:
+    """Return what is text in the environment; servers and middlewares put anything into it."""
+    texts = {}
+    for key, value in environ.copy().items():
+        if isinstance(key, str) and isinstance(value, (str, bool, int)):
+            try:
+                texts[key] = value if type(value) is str else str(value)
+            except Exception:  # noqa: BLE001, S112 - a type of the host's; nothing to keep
+                continue
+    return texts
+
+
+def _decoded(text: str) -> str:
+    """Return text of a WSGI environment, which has a character for each byte, as it was meant."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _finished(
+    values: Mapping[str, list[str]], finish: Callable[[str], str]
+) -> dict[str, list[str]]:
+    done: dict[str, list[str]] = {}
+    for key, items in values.items():
+        # Two long keys may begin alike.
+        done.setdefault(finish(key)[:_MAX_KEY], []).extend(finish(item) for item in items)
+    return done
 
 
 def _is_header(key: str) -> bool:
@@ -154,23 +169,41 @@ def _header(key: str) -> str:
     return key.removeprefix("HTTP_").replace("_", "-").title()
 
 
-def _client(key: str, text: str, ip: str) -> str:
-    """Return a client's addresses as the setting IP lets them be stored."""
-    if ip == "full" or key.lower() not in _CLIENT_KEYS:
-        return text
-    if ip == "off":
-        return ""
-    return ", ".join(anonymized(part.strip()) for part in text.split(","))
+def _hide_clients(texts: dict[str, str], ip: str, redactor: Redactor) -> None:
+    """Replace the client's addresses by what the setting IP lets be stored, everywhere."""
+    for key, text in texts.items():
+        if not _CLIENT_KEY.search(key):
+            continue
+        parts = [part.strip() for part in text.split(",")]
+        for part in parts:
+            redactor.hide(part)
+        texts[key] = "" if ip == "off" else ", ".join(anonymized(part) for part in parts)
 
 
-def _path(texts: Mapping[str, str], request: Any, redactor: Redactor) -> str:
+class _Path(NamedTuple):
+    text: str
+    hidden: bool
+
+
+def _path(texts: Mapping[str, str], request: Any, redactor: Redactor) -> _Path:
     """Return the quoted path; arguments of the route with a secret's name are hidden in it."""
-    raw = texts.get("SCRIPT_NAME", "") + texts.get("PATH_INFO", "")
-    path = quote(raw.encode("latin-1", "replace"), safe="/!$&'()*+,;=:@")
-    for name, value in (getattr(request, "view_args", None) or {}).items():
-        if redactor.hides(name):
-            redactor.hide(str(value))
-    return path
+    root = _decoded(texts.get("SCRIPT_NAME", ""))
+    path = _decoded(texts.get("PATH_INFO", ""))
+    rule = getattr(request, "url_rule", None)
+    hidden = secret_paths.spans(rule, path, redactor.hides) if rule is not None else []
+    quoted = [quote(root, safe=_SAFE, errors="replace")]
+    end = 0
+    for start, stop in hidden:
+        redactor.hide(path[start:stop])
+        quoted += quote(path[end:start], safe=_SAFE, errors="replace"), HIDDEN
+        end = stop
+    quoted.append(quote(path[end:], safe=_SAFE, errors="replace"))
+    referer = texts.get("HTTP_REFERER")
+    rules = getattr(rule, "map", None)
+    if referer and rules is not None:
+        for part in secret_paths.in_referer(rules, _decoded(referer), root, redactor.hides):
+            redactor.hide(part)
+    return _Path("".join(quoted), bool(hidden))
 
 
 def _read_form(request: Any) -> list[tuple[str, str]]:

@@ -45,7 +45,8 @@ class SwitchInterval:
     def restore(self) -> None:
         """Put back what was there."""
         if self._before is not None:
-            sys.setswitchinterval(self._before)
+            # Python cuts it to whole microseconds: the host's 0.1 s would shrink each time.
+            sys.setswitchinterval(self._before + 0.5e-6)
             self._before = None
 
 

@@ -51,6 +51,7 @@ class Watch:
         self.rules = Rules()
         self.frames = Frames(import_name)
         self.means = Means()
+        self.limits_ns = self.means.limits_ns
         self._cap = Cap()
         self.watcher = Watcher(
             stacks=Stacks(self.frames, call), means=self.means, cap=self._cap, faults=faults
@@ -85,7 +86,7 @@ class Watch:
     ) -> Detail | None:
         """Return what is kept of a request that has ended, besides its record."""
         trace = exchange.trace
-        limit_ns = self.means.limits_ns.get(endpoint) if trace is None else trace.limit_ns
+        limit_ns = self.limits_ns.get(endpoint) if trace is None else trace.limit_ns
         duration_ns = end_ns - exchange.start_ns
         facts = None
         if limit_ns is not None and duration_ns > limit_ns:
@@ -100,17 +101,19 @@ class Watch:
 
     def _facts(self, exchange: WatchedExchange) -> Facts:
         rules = exchange.rules
-        try:
-            return collect_facts(
-                exchange.environ,
-                exchange.request,
-                words=rules.words,
-                ip=rules.ip,
-                with_json=rules.with_json,
-            )
-        except Exception:  # noqa: BLE001 - counted, and logged once
-            self._faults.report("reading what came with an outlier")
-            return Facts()
+        # A request object of the host's that raises must not take all the rest with it.
+        for request in (exchange.request, None):
+            try:
+                return collect_facts(
+                    exchange.environ,
+                    request,
+                    words=rules.words,
+                    ip=rules.ip,
+                    with_json=rules.with_json,
+                )
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._faults.report("reading what came with an outlier")
+        return Facts()
 
     def close(self) -> None:
         """End the thread."""
@@ -141,8 +144,19 @@ class WatchedExchange(Exchange):
         self.trace: Trace | None = None
         #: The host's request object, once its answer has started.
         self.request: Any = None
-        super().__init__(watch.append, identify, environ, start_response)
+        # As Exchange does; calling it would cost every request.
+        self._append = watch.append
+        self._identify = identify
+        self.environ = environ
+        self._start_response = start_response
+        self.endpoint = None
+        self.status = ""
+        self.group = None
+        self.ip = None
+        self.body = None
+        self._iterator = None
         watcher = watch.watcher
+        self.start_ns = perf_counter_ns()
         watcher.active[self] = get_ident()
         if watcher.asleep:
             watcher.wake()
@@ -151,7 +165,12 @@ class WatchedExchange(Exchange):
         """The start_response that the host calls."""
         # Flask takes it out of the environment before the body is sent.
         self.request = self.environ.get("werkzeug.request")
-        return Exchange.start(self, status, headers, exc_info)
+        self.status = status
+        if self.endpoint is None:
+            self._identify(self, False)
+        if exc_info is None:
+            return self._start_response(status, headers)
+        return self._start_response(status, headers, exc_info)
 
     def end(self) -> None:
         """Take the time of the end and hand over what was seen; later calls do nothing."""
@@ -164,12 +183,18 @@ class WatchedExchange(Exchange):
         endpoint, self.endpoint = self.endpoint, ""
         if not endpoint:
             return
-        level = self.rules.level(endpoint)
-        detail = watch.detail(self, endpoint, level, end_ns) if level >= 2 else None
+        start_ns, rules, detail = self.start_ns, self.rules, None
+        level = rules.levels.get(endpoint, rules.default)
+        if level >= 2:
+            trace = self.trace
+            limit_ns = watch.limits_ns.get(endpoint) if trace is None else trace.limit_ns
+            # Most requests of level 2 end within their limit: nothing is called for them.
+            if level >= 3 or (limit_ns is not None and end_ns - start_ns > limit_ns):
+                detail = watch.detail(self, endpoint, level, end_ns)
         record = _new(
             RequestRecord,
             (
-                self.start_ns,
+                start_ns,
                 end_ns,
                 endpoint,
                 self.environ["REQUEST_METHOD"],

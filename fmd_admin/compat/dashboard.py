@@ -26,12 +26,17 @@ class DashboardConfig:
 
     group_by: Any
     get_ip: Callable[[], str | None] | None
+    _graphs: FMDAdmin
 
     def __init__(self) -> None:
         object.__setattr__(self, "_file", None)
         object.__setattr__(self, "_code", {})
+        # Never bound: it keeps the graphs for all that are, whether added before or after.
+        object.__setattr__(self, "_graphs", FMDAdmin())
         object.__setattr__(self, "group_by", None)
         object.__setattr__(self, "get_ip", None)
+        object.__setattr__(self, "_bound", None)
+        object.__setattr__(self, "_waiting", [])
 
     def init_from(
         self,
@@ -71,12 +76,35 @@ class DashboardConfig:
 
     def extension(self) -> FMDAdmin:
         """Return a new extension with everything that was set so far."""
-        return FMDAdmin(
+        made = FMDAdmin(
             settings=self._code,
             group_by=self.group_by,
             get_ip=self.get_ip,
             config_file=self._file,
         )
+        made.graphs = self._graphs.graphs
+        for call in self._waiting:
+            call(made)
+        object.__setattr__(self, "_bound", made)
+        return made
+
+    def add_graph(
+        self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+    ) -> None:
+        """Add a custom graph to everything that is or will be bound."""
+        self._graphs.add_graph(title, func, trigger, **schedule)
+
+    def when_bound(self, call: Callable[[FMDAdmin], None]) -> None:
+        """Call with the app's extension: now if it is bound, else with all that are bound later.
+
+        Without an app, ``call`` is tried at once on one of nobody, so that faults show where
+        they are.
+        """
+        if self._bound is not None:
+            call(self._bound)
+            return
+        call(FMDAdmin())
+        self._waiting.append(call)
 
 
 #: What the host sets before it binds.
@@ -88,3 +116,27 @@ def bind(app: Flask) -> FMDAdmin:
     extension = config.extension()
     extension.init_app(app)
     return extension
+
+
+def add_graph(
+    title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
+) -> None:
+    """Keep the number that ``func`` gives over time: see :meth:`FMDAdmin.add_graph`.
+
+    May be called before or after :func:`bind`.
+    """
+    config.add_graph(title, func, trigger, **schedule)
+
+
+def add_database_pruning_schedule(
+    weeks_to_keep: int, delete_custom_graph_data: bool = False, **schedule: Any
+) -> None:
+    """Delete old data on a schedule: :meth:`FMDAdmin.add_database_pruning_schedule`.
+
+    May be called before or after ``bind``.
+    """
+    config.when_bound(
+        lambda extension: extension.add_database_pruning_schedule(
+            weeks_to_keep, delete_custom_graph_data, **schedule
+        )
+    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor
@@ -15,21 +17,27 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 
 from ..errors import LeaseLostError
+from ..settings import TABLE, Loaded
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
 from ..store.store import Store
+from .graph_runs import EXECUTOR, LAST_RUN_S, GraphRuns
+from .pruning import EVERY_S, WORK_S, Pruning, PruningSchedule, pruning_schedule
 
 LEASE_NAME = "jobs"
 #: Deltas that one transaction merges: writers wait for it.
 MERGE_AT_ONCE = 5_000
+#: In a process without threads a request pays for the deletion: one short transaction of it.
+_INLINE_WORK_S = 0.0
 
 
 class Jobs:
     """Runs the jobs in this process while it holds the lease.
 
     ``owner`` is unique to the process. ``report`` is called inside an except block with the name
-    of what failed. Nothing runs before the first :meth:`tick`.
+    of what failed. ``loaded`` gives the settings in force, ``graphs`` are the host's custom
+    graphs, if it may have any. Nothing runs before the first :meth:`tick`.
     """
 
     def __init__(
@@ -38,13 +46,25 @@ class Jobs:
         owner: str,
         *,
         report: Callable[[str], None],
+        loaded: Callable[[], Loaded] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        graphs: GraphRuns | None = None,
     ) -> None:
+        self._graphs = graphs
         self._store = store
         self._report = report
         self._clock = clock
         self._lease = self._new_lease(owner)
         self._scheduler: BackgroundScheduler | None = None
+        self._ending = threading.Event()
+        self._began_ms: int | None = None
+        started = Loaded(store.settings, dict.fromkeys(TABLE, "default"))
+        self.pruning = Pruning(
+            store,
+            fence=lambda connection: self._lease.fence(connection),
+            loaded=loaded or (lambda: started),
+            clock=clock,
+        )
 
     def _new_lease(self, owner: str) -> Lease:
         return Lease(self._store, LEASE_NAME, owner, self._store.settings.lease_ttl_s, self._clock)
@@ -54,6 +74,11 @@ class Jobs:
         """Whether the jobs run in this process."""
         return self._scheduler is not None
 
+    @property
+    def began_ms(self) -> int | None:
+        """Since when (UTC ms) this process holds the lease, None if it does not."""
+        return self._began_ms
+
     def tick(self, *, threads: bool = True) -> None:
         """Keep the lease or try to get it; start and stop the jobs with it.
 
@@ -61,16 +86,37 @@ class Jobs:
         here and now. Raises what the database raises.
         """
         if self._lease.tick():
+            if self._began_ms is None:
+                self._began_ms = time.time_ns() // 1_000_000
+                self.pruning.begin()
             if not threads:
+                if self._graphs is not None:
+                    self._graphs.without_threads()
                 self._guarded("merging the rollups", self.merge_rollups)()
+                self._guarded("deleting old rows", self._prune_inline)()
             elif self._scheduler is None:
                 self._start_scheduler()
+            elif self._graphs is not None:
+                self._graphs.look_after()
         else:
+            self._began_ms = None
             self._stop_scheduler()
 
+    def add_pruning_schedule(
+        self, weeks: int, with_graph_values: bool, cron: Mapping[str, Any]
+    ) -> None:
+        """Delete old rows on a schedule, wherever the jobs run; see ``pruning_schedule``."""
+        made = pruning_schedule(weeks, with_graph_values, cron, self._store.timezone)
+        self.pruning.schedules.append(made)
+        if self._scheduler is not None:
+            self._add_pruning_schedule(self._scheduler, made)
+
     def stop(self) -> None:
-        """End the jobs and give the lease back. A running job is waited for."""
-        self._stop_scheduler()
+        """End the jobs and give the lease back. A running job is waited for.
+
+        The function of a custom graph is given a moment only: it is not ours, and may hang.
+        """
+        self._stop_scheduler(LAST_RUN_S)
         try:
             self._lease.release()
         except Exception:  # noqa: BLE001 - the process ends; others take over after the TTL
@@ -79,7 +125,11 @@ class Jobs:
     def after_fork(self) -> None:
         """Forget the parent's jobs: its thread is not here, and its lease is the parent's."""
         self._scheduler = None
+        self._began_ms = None
+        self._ending = threading.Event()
         self._lease = self._new_lease(secrets.token_hex(16))
+        if self._graphs is not None:
+            self._graphs.after_fork()
 
     def merge_rollups(self) -> None:
         """Move what batches added into the rollups, until nothing waits."""
@@ -92,10 +142,25 @@ class Jobs:
             # What came in meanwhile is for the next time: a job must come to an end.
             waiting = waiting - merged if merged else 0
 
+    def _prune(self) -> None:
+        # The event goes with the scheduler: its thread ends, even if another one begins.
+        self.pruning.step(WORK_S, self._ending.wait)
+
+    def _prune_inline(self) -> None:
+        self.pruning.step(_INLINE_WORK_S, lambda _pause_s: True)
+
+    def _add_pruning_schedule(self, scheduler: BackgroundScheduler, made: PruningSchedule) -> None:
+        ask = self._guarded(
+            "asking for the scheduled deletion", partial(self.pruning.ask_scheduled, made)
+        )
+        scheduler.add_job(ask, made.trigger)
+
     def _start_scheduler(self) -> None:
+        self._ending.clear()
         scheduler = BackgroundScheduler(
-            # Its thread is the third and last of ours in the process.
-            executors={"default": _SameThread()},
+            # Its thread is the third and last of ours in the process; functions of custom graphs,
+            # which may take as long as they like, run in others.
+            executors={"default": _SameThread(), EXECUTOR: _AtTick()},
             job_defaults={"coalesce": True, "max_instances": 1},
             timezone=timezone.utc,
             logger=logging.getLogger("fmd_admin.jobs"),
@@ -106,13 +171,25 @@ class Jobs:
             id="merge_rollups",
             next_run_time=datetime.now(timezone.utc),
         )
+        scheduler.add_job(
+            self._guarded("deleting old rows", self._prune),
+            IntervalTrigger(seconds=EVERY_S, timezone=timezone.utc),
+            id="prune",
+        )
+        for made in self.pruning.schedules:
+            self._add_pruning_schedule(scheduler, made)
+        if self._graphs is not None:
+            self._graphs.start(scheduler, self._lease)
         scheduler.start()
         self._scheduler = scheduler
 
-    def _stop_scheduler(self) -> None:
+    def _stop_scheduler(self, wait_s: float = 0.0) -> None:
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
+            self._ending.set()
             scheduler.shutdown()
+            if self._graphs is not None:
+                self._graphs.stop(wait_s)
 
     def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
         """Return ``job`` with its faults reported, so that its next run comes all the same."""
@@ -136,4 +213,12 @@ class _SameThread(BaseExecutor):  # type: ignore[misc]
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:  # noqa: ARG002
         job.func(*job.args, **job.kwargs)
+        self._run_job_success(job.id, [])
+
+
+class _AtTick(BaseExecutor):  # type: ignore[misc]
+    """Calls jobs with the time they were scheduled for, the newest of several; they only begin."""
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        job.func(*job.args, run_times[-1])
         self._run_job_success(job.id, [])

@@ -1,8 +1,9 @@
 """The rollups inside a scope, as every page reads them.
 
-Whole days come from fmd_day, the hours before and after them from fmd_hour, and what the merge
-has not reached yet from fmd_rollup_delta. All of it has to be read in one read transaction: then
-it is exact, whatever is written and merged meanwhile.
+Whole days come from fmd_day, the hours before and after them from fmd_hour (status codes from
+fmd_day_status and fmd_status), and what the merge has not reached yet from fmd_rollup_delta. All
+of it has to be read in one read transaction: then it is exact, whatever is written and merged
+meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -24,25 +25,38 @@ from sqlalchemy import (
 )
 
 from ..store import histogram
+from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
-from ..store.models import Day, Hour, RollupDelta
+from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
 from .scope import Scope
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
 _DAY = type_coerce(Day.day, BigInteger)
 _HOUR = type_coerce(Hour.hour, BigInteger)
+_DAY_STATUS = type_coerce(DayStatus.day, BigInteger)
+_HOUR_STATUS = type_coerce(HourStatus.hour, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
+
+#: What figures may be added up by; ``moment`` is the beginning of a day or hour.
+By = Literal["endpoint_id", "version_id", "moment"]
 
 
 class _Delta(NamedTuple):
     hour: int
     endpoint_id: int
+    version_id: int
     hits: int
     errors: int
     sum_ms: float
     min_ms: float
     max_ms: float
     histogram: bytes
+    statuses: str
+
+    @property
+    def moment(self) -> int:
+        """The beginning of its hour."""
+        return self.hour
 
 
 class Spans(NamedTuple):
@@ -93,6 +107,15 @@ class Total:
     def counts(self, ordered: dict[int, int]) -> None:
         self._counts = ordered
 
+    def add(self, other: Total) -> None:
+        """Add what ``other`` holds; before ``counts`` was asked for of either."""
+        self.hits += other.hits
+        self.errors += other.errors
+        self.sum_ms += other.sum_ms
+        self.min_ms = min(self.min_ms, other.min_ms)
+        self.max_ms = max(self.max_ms, other.max_ms)
+        self.parts += other.parts
+
     def quantiles(self, qs: Sequence[float]) -> list[float]:
         """Return quantiles in ms, never outside of what was measured; [] without hits."""
         return [self.within(value) for value in histogram.quantiles_of(self.counts, qs)]
@@ -127,14 +150,17 @@ class Buckets:
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
 
-    def totals(self) -> dict[int, Total]:
-        """Return what was measured in the range, by endpoint id; only endpoints with hits."""
+    def totals(self, by: By = "endpoint_id", *, hourly: bool = False) -> dict[int, Total]:
+        """Return what was measured in the range, by endpoint, version or moment; only with hits.
+
+        Moments are whole days where the range has these, and hours else; only hours if ``hourly``.
+        """
         found: dict[int, Total] = {}
-        for rows in self._figures():
-            for endpoint_id, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
-                total = found.get(endpoint_id)
+        for rows in self._figures(by, hourly=hourly):
+            for key, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
+                total = found.get(key)
                 if total is None:
-                    total = found[endpoint_id] = Total()
+                    total = found[key] = Total()
                 total.hits += hits
                 total.errors += errors
                 total.sum_ms += sum_ms
@@ -145,14 +171,12 @@ class Buckets:
                 total.parts.append(stored)
         return found
 
-    def _figures(self) -> Iterator[Sequence[Sequence[Any]]]:
-        if self._spans.days is not None:
-            yield self._rows(Day, _DAY, self._spans.days)
-        for span in self._spans.hours:
-            yield self._rows(Hour, _HOUR, span)
+    def _figures(self, by: By, *, hourly: bool) -> Iterator[Sequence[Sequence[Any]]]:
+        for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=hourly):
+            yield self._rows(by, table, moment, span)
         yield [
             (
-                delta.endpoint_id,
+                getattr(delta, by),
                 delta.hits,
                 delta.errors,
                 delta.sum_ms,
@@ -164,10 +188,10 @@ class Buckets:
         ]
 
     def _rows(
-        self, table: Any, moment: ColumnElement[int], span: tuple[int, int]
+        self, by: By, table: Any, moment: ColumnElement[int], span: tuple[int, int]
     ) -> Sequence[Sequence[Any]]:
         columns = (
-            table.endpoint_id,
+            moment if by == "moment" else getattr(table, by),
             table.hits,
             table.errors,
             table.sum_ms,
@@ -221,6 +245,56 @@ class Buckets:
         for span in spans.hours:
             found += self.endpoint_hits_by_hour(*span)
         return found
+
+    def hits_of_pairs(self) -> dict[tuple[int, int], int]:
+        """Return hits in the range by (endpoint id, version id)."""
+        found: dict[tuple[int, int], int] = {}
+        sources: list[Iterable[Sequence[Any]]] = [
+            self._all(
+                select(table.endpoint_id, table.version_id, func.sum(table.hits))
+                .where(_inside(moment, *span), *self._filters(table))
+                .group_by(table.endpoint_id, table.version_id)
+            )
+            for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=False)
+        ]
+        waiting = self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
+        sources.append((delta.endpoint_id, delta.version_id, delta.hits) for delta in waiting)
+        for rows in sources:
+            for endpoint_id, version_id, hits in rows:
+                pair = (endpoint_id, version_id)
+                found[pair] = found.get(pair, 0) + int(hits)
+        return found
+
+    def statuses(self, by: By, *, hourly: bool = False) -> dict[int, dict[int, int]]:
+        """Return hits by status code, by endpoint, version or moment, as :meth:`totals`."""
+        found: dict[int, dict[int, int]] = {}
+        tables = (DayStatus, _DAY_STATUS, HourStatus, _HOUR_STATUS)
+        for table, moment, span in self._tables(*tables, hourly=hourly):
+            key = moment if by == "moment" else getattr(table, by)
+            rows = self._all(
+                select(key, table.status, func.sum(table.hits))
+                .where(_inside(moment, *span), *self._filters(table))
+                .group_by(key, table.status)
+            )
+            for group, status, hits in rows:
+                counts = found.setdefault(group, {})
+                counts[status] = counts.get(status, 0) + int(hits)
+        for delta in self._waiting_inside(self.scope.start_ms, self.scope.end_ms):
+            counts = found.setdefault(getattr(delta, by), {})
+            for status, hits in parse_statuses([delta.statuses]).items():
+                counts[status] = counts.get(status, 0) + hits
+        return found
+
+    def _tables(
+        self, days: Any, day: Any, hours: Any, hour: Any, *, hourly: bool
+    ) -> Iterator[tuple[Any, ColumnElement[int], tuple[int, int]]]:
+        spans = self._spans
+        if hourly:
+            spans = Spans(None, [(self.scope.start_ms, self.scope.end_ms)])
+        if spans.days is not None:
+            yield days, day, spans.days
+        for span in spans.hours:
+            yield hours, hour, span
 
     def _all(self, query: Executable) -> Sequence[Sequence[Any]]:
         # Fetched at once: row by row takes twice as long.

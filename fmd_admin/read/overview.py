@@ -14,6 +14,7 @@ from ..store.calendar import HOUR_MS
 from ..store.models import Endpoint, RollupDelta
 from .buckets import Buckets, Total, together
 from .catalog import blueprint_of
+from .figures import QUANTILES, Change, Figures, change, figures, relative
 from .scope import Scope, named_range
 from .table import Column, Table
 
@@ -31,9 +32,11 @@ COLUMNS = (
     Column("p99_ms", "99 % below", "ms"),
     Column("total_ms", "Total time", "ms"),
     Column("share", "Share of time", "percent"),
+    Column("change", "Change of the median", "percent"),
     Column("last_requested", "Last requested", "time"),
 )
-QUANTILES = (0.5, 0.95, 0.99)
+#: With fewer hits a change of the median is mostly chance.
+COMPARABLE = 30
 SPARK_STEPS = 30
 #: Up to so many days the sparkline is made from hours, beyond from days.
 SPARK_HOURLY_DAYS = 13
@@ -46,7 +49,9 @@ class EndpointRow:
     """One endpoint. ``hits_today`` and ``hits_week`` do not depend on the range.
 
     Errors are responses with a status of 400 and above. Quantiles are None without hits, and
-    within 1 %. ``share`` is the part (0 to 1) of all endpoints' total time. ``spark`` are hits
+    within 1 %. ``share`` is the part (0 to 1) of all endpoints' total time. ``change`` is how
+    the median differs from that of the time before (0.5 = half as long again), None if one of them
+    has fewer than ``COMPARABLE`` hits or nothing is compared. ``spark`` are hits
     over the range, in up to 30 equal steps from its beginning to its end.
     """
 
@@ -64,27 +69,18 @@ class EndpointRow:
     p99_ms: float | None
     total_ms: float
     share: float
+    change: float | None
     last_requested: datetime
     spark: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The rows that match search and blueprint, taken together."""
-
-    hits: int
-    errors: int
-    error_share: float
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """One page of rows. ``total`` counts the rows of all pages, ``blueprints`` are all there are.
 
-    ``page`` is the page shown (1 to ``pages``): one behind the last gives the last.
+    ``page`` is the page shown (1 to ``pages``): one behind the last gives the last. ``summary``
+    are the rows that match search and blueprint, taken together; ``change`` is how it differs from
+    the time before, None if nothing is compared.
     """
 
     rows: list[EndpointRow]
@@ -92,7 +88,8 @@ class Overview:
     page: int
     pages: int
     blueprints: list[str]
-    summary: Summary
+    summary: Figures
+    change: Change | None
     sort: str
     descending: bool
 
@@ -131,6 +128,11 @@ def overview(
     ]
     found.sort(key=lambda entry: entry.row.name)
     ordered = _sorted([entry.row for entry in found], sort, descending)
+    now = figures(together(entry.total for entry in found), scope)
+    earlier = scope.before()
+    before = None
+    if earlier is not None:
+        before = figures(together(entry.before for entry in found), earlier)
     pages = 1 if page_size is None else max(1, -(-len(ordered) // page_size))
     page = min(max(page, 1), pages)
     if page_size is not None:
@@ -141,7 +143,8 @@ def overview(
         page=page,
         pages=pages,
         blueprints=sorted({entry.row.blueprint for entry in every if entry.row.blueprint}),
-        summary=_summary(found),
+        summary=now,
+        change=None if before is None else change(now, before),
         sort=sort,
         descending=descending,
     )
@@ -150,6 +153,7 @@ def overview(
 class _Entry(NamedTuple):
     row: EndpointRow
     total: Total
+    before: Total
 
 
 def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
@@ -159,10 +163,13 @@ def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
     today, week = _recent(buckets)
     sparks = _sparks(buckets)
     steps = len(next(iter(sparks.values()), []))
+    earlier = scope.before()
+    before = {} if earlier is None else Buckets(connection, earlier).totals()
     all_ms = sum(total.sum_ms for total in totals.values())
     entries = []
     for endpoint_id, name, level, last_requested in _endpoints(connection, scope.endpoint_id):
         total = totals.get(endpoint_id) or Total()
+        old = before.get(endpoint_id) or Total()
         p50, p95, p99 = total.quantiles(QUANTILES) or (None, None, None)
         row = EndpointRow(
             id=endpoint_id,
@@ -179,11 +186,18 @@ def _rows(connection: Connection, scope: Scope) -> list[_Entry]:
             p99_ms=p99,
             total_ms=total.sum_ms,
             share=total.sum_ms / all_ms if all_ms else 0.0,
+            change=_change(total, p50, old),
             last_requested=last_requested,
             spark=sparks.get(endpoint_id) or [0] * steps,
         )
-        entries.append(_Entry(row, total))
+        entries.append(_Entry(row, total, old))
     return entries
+
+
+def _change(total: Total, p50: float | None, before: Total) -> float | None:
+    if min(total.hits, before.hits) < COMPARABLE:
+        return None
+    return relative(p50, before.quantiles((0.5,))[0])
 
 
 def _endpoints(
@@ -251,16 +265,3 @@ def _sorted(rows: list[EndpointRow], sort: str, descending: bool) -> list[Endpoi
     known = [row for row in rows if getattr(row, sort) is not None]
     unknown = [row for row in rows if getattr(row, sort) is None]
     return sorted(known, key=key, reverse=descending) + unknown
-
-
-def _summary(entries: list[_Entry]) -> Summary:
-    total = together(entry.total for entry in entries)
-    p50, p95, p99 = total.quantiles(QUANTILES) or (None, None, None)
-    return Summary(
-        hits=total.hits,
-        errors=total.errors,
-        error_share=total.errors / total.hits if total.hits else 0.0,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,11 +16,14 @@ from ..store.models import Version
 from ..store.types import to_millis
 
 RANGES = ("1h", "24h", "7d", "30d", "custom")
+#: What a range may be compared with: as much time right before it, or the same time a week earlier.
+COMPARISONS = ("previous", "week", "off")
 _DAYS = {"7d": 7, "30d": 30}
 MAX_DAYS = 1100
 _TO = " \N{EN DASH} "
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _YEARS = range(1971, 2200)
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Scope:
     asked for and ``version_ids`` their ids; () and None mean all. ``now_ms`` is the moment of
     the request: today is taken from it, and later hours have not happened yet. ``exact_start_ms``
     and ``exact_end_ms`` are a custom range as it was asked for, before it was widened to hours.
+    ``compare`` is one of ``COMPARISONS``.
     """
 
     range_name: str
@@ -43,6 +47,50 @@ class Scope:
     now_ms: int
     exact_start_ms: int
     exact_end_ms: int
+    compare: str = "previous"
+
+    def before(self) -> Scope | None:
+        """Return what this is compared with; None if nothing is, or if all of it is to come.
+
+        It holds as many hours as have passed of this one, so that a day that has just begun is
+        compared with the morning of the day before.
+        """
+        calendar = Calendar(self.zone)
+        end_ms = min(self.end_ms, calendar.next_hour(self.now_ms))
+        if self.compare == "off" or end_ms <= self.start_ms:
+            return None
+        days = self._shift_days(calendar)
+        start_ms, end_ms = (
+            _earlier(calendar, moment, days, self.end_ms - self.start_ms)
+            for moment in (self.start_ms, end_ms)
+        )
+        return replace(
+            self,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            exact_start_ms=start_ms,
+            exact_end_ms=end_ms,
+            compare="off",
+        )
+
+    def _shift_days(self, calendar: Calendar) -> int:
+        """Return by how many dates the comparison lies before; 0 if it is made of hours."""
+        if self.compare == "week" and self.week_is_another:
+            return 7
+        edges = (self.start_ms, self.end_ms)
+        if all(calendar.day_start(edge) == edge for edge in edges):
+            return len(self.days)
+        return 0
+
+    @property
+    def week_is_another(self) -> bool:
+        """Whether a week earlier is another time than the one right before, and apart from this."""
+        return self.end_ms - self.start_ms < 6 * _DAY_MS
+
+    @property
+    def elapsed_ms(self) -> int:
+        """How much of the range has passed."""
+        return max(min(self.end_ms, self.now_ms) - self.start_ms, 0)
 
     @property
     def days(self) -> list[date]:
@@ -89,6 +137,8 @@ class Scope:
         if self.range_name == "custom":
             query.append(("from", self._exact(self.start_ms)))
             query.append(("to", self._exact(self.end_ms)))
+        if self.compare != COMPARISONS[0]:
+            query.append(("compare", self.compare))
         return query + [("version", name) for name in self.versions]
 
     def _exact(self, time_ms: int) -> str:
@@ -97,6 +147,14 @@ class Scope:
         return local.replace(tzinfo=None if not local.fold else local.tzinfo).isoformat(
             timespec="minutes"
         )
+
+
+def _earlier(calendar: Calendar, time_ms: int, days: int, span_ms: int) -> int:
+    """Return the hour so many days before on the wall clock, or so many ms before without days."""
+    if not days:
+        return calendar.hour_start(time_ms - span_ms)
+    local = calendar.local(time_ms) - timedelta(days=days)
+    return calendar.hour_start(to_millis(local.astimezone(timezone.utc)))
 
 
 def _day(moment: datetime, *, year: bool = True) -> str:
@@ -116,7 +174,8 @@ def parse_scope(
     """Return what the URL's ``args`` ask for; ``default_range`` where they name no range.
 
     ``args`` is a werkzeug MultiDict or a dict of lists. Words: ``range`` (one of ``RANGES``),
-    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable).
+    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable),
+    ``compare`` (one of ``COMPARISONS``).
     Custom ranges are widened to full hours. Raises ScopeError, whose message says the mend.
     """
     names = {name: [value for value in _all(args, name) if value] for name in _WORDS}
@@ -124,6 +183,11 @@ def parse_scope(
     range_name = given or ("custom" if names["from"] else default_range)
     if range_name not in RANGES:
         raise ScopeError(f"Range {range_name!r} is not known. Use one of {', '.join(RANGES)}.")
+    compare = names["compare"][-1] if names["compare"] else COMPARISONS[0]
+    if compare not in COMPARISONS:
+        raise ScopeError(
+            f"Comparison {compare[:40]!r} is not known. Use one of {', '.join(COMPARISONS)}."
+        )
     calendar = Calendar(zone)
     if range_name == "custom":
         exact = _custom(calendar, names["from"], names["to"], now_ms)
@@ -143,10 +207,11 @@ def parse_scope(
         now_ms=now_ms,
         exact_start_ms=exact[0],
         exact_end_ms=exact[1],
+        compare=compare,
     )
 
 
-_WORDS = ("range", "from", "to", "version")
+_WORDS = ("range", "from", "to", "version", "compare")
 
 
 def _all(args: Any, name: str) -> list[str]:
@@ -178,19 +243,23 @@ def _custom(
 ) -> tuple[int, int]:
     if not from_texts:
         raise ScopeError("A custom range needs its beginning, such as from=2026-11-01T00:00.")
-    start = _moment(calendar.zone, "from", from_texts[-1])
+    start = moment_of(calendar.zone, "from", from_texts[-1])
     if to_texts:
-        end = _moment(calendar.zone, "to", to_texts[-1])
+        end = moment_of(calendar.zone, "to", to_texts[-1])
     else:
         end = calendar.next_hour(now_ms)
     if end <= start:
         raise ScopeError("The range ends before it begins. Swap 'from' and 'to'.")
-    if end - start > MAX_DAYS * 86_400_000:
+    if end - start > MAX_DAYS * _DAY_MS:
         raise ScopeError(f"The range is longer than {MAX_DAYS} days. Choose a shorter one.")
     return start, end
 
 
-def _moment(zone: ZoneInfo, word: str, text: str) -> int:
+def moment_of(zone: ZoneInfo, word: str, text: str) -> int:
+    """Return the UTC ms of a time of the URL, on the wall clock of ``zone``.
+
+    Raises ScopeError, which names the ``word`` it stood under, for what is not written so.
+    """
     refusal = ScopeError(f"'{word}' is {text[:40]!r}. Write it as 2026-11-01T00:00.")
     if "T" not in text:
         raise refusal

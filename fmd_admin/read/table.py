@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "count", "ms", "percent", "time", "date"]
+Kind = Literal["text", "count", "number", "ms", "percent", "time", "date", "rate", "change", "p"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column. ``kind`` says what its values are.
 
-    text: str · count: int · ms: float, milliseconds · percent: float, 1.0 = 100 % ·
-    time: aware datetime · date: ISO text ``2026-11-22``. None where there is no value.
+    text: str · count: int · number: float · ms: float, milliseconds ·
+    percent: float, 1.0 = 100 % · time: aware datetime · date: ISO text ``2026-11-22`` ·
+    rate: float, so many an hour · change: float, 0.1 = 10 % more · p: float, a probability.
+    None where there is no value.
     """
 
     key: str

@@ -10,6 +10,7 @@ from .buckets import Buckets
 from .catalog import endpoint_names
 from .scope import Scope
 from .table import Column, Table
+from .timeline import Marker, markers
 
 HOURS = range(24)
 
@@ -53,6 +54,7 @@ class DailyUtilization:
     days: list[str]
     series: list[Series]
     total: int
+    markers: list[Marker]
 
     def table(self) -> Table:
         """Return a row for each day and a column for each series."""
@@ -114,4 +116,6 @@ def daily(connection: Connection, scope: Scope, top: int = 9) -> DailyUtilizatio
     if others:
         series.append(Series(None, "other", [sum(hits) for hits in zip(*others, strict=True)]))
     total = sum(sum(hits) for hits in by_endpoint.values())
-    return DailyUtilization([day.isoformat() for day in days], series, total)
+    return DailyUtilization(
+        [day.isoformat() for day in days], series, total, markers(connection, scope)
+    )

@@ -21,10 +21,11 @@ def fill(
     records: Iterable[RequestRecord],
     offset_ns: int,
     clean_ip: Callable[[str], str | None],
+    report: Callable[[str], None],
 ) -> int:
     """Add finished records to ``batch``; ``clean_ip`` anonymises an address or drops it.
 
-    Returns what their details weigh.
+    ``report`` counts a fault. Returns what their details weigh.
     """
     weight = 0
     rows = batch.rows
@@ -43,7 +44,11 @@ def fill(
         detail = record.detail
         if detail is not None:
             weight += detail.weight
-            detail.add_to(batch, row)
+            try:
+                detail.add_to(batch, row)
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                # The request itself is stored all the same, and so are the others.
+                report("making a profile or an outlier of what was seen")
     return weight
 
 

@@ -13,6 +13,7 @@ from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
 from .batching import clock_offset_ns, fill, storable
+from .vitals import WriteTimes
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
 MAX_BATCH = 5_000
@@ -53,11 +54,13 @@ class Recorder:
         self._tick = tick
         self._clean_ip = clean_ip
         self.touched: dict[str, int] = {}
+        self.write_times = WriteTimes()
         self._reset()
 
     def _reset(self) -> None:
         self._buffer: deque[RequestRecord] = deque()
         self.touched.clear()
+        self.write_times.clear()
         self._pending: Batch | None = None
         self._writer = uuid.uuid4().hex
         self._sequence = 0
@@ -131,6 +134,16 @@ class Recorder:
         return self._inline
 
     @property
+    def version(self) -> str:
+        """The version of the host app that requests are counted under."""
+        return self._version
+
+    @property
+    def mark(self) -> tuple[str, int]:
+        """The writer of this process and the sequence of its last batch."""
+        return self._writer, self._sequence
+
+    @property
     def depth(self) -> int:
         """How many records wait for the store."""
         return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
@@ -179,9 +192,11 @@ class Recorder:
                     batches -= 1
                     self._pending = self._next_batch()
                 rows = len(self._pending.rows)
+                began = monotonic()
                 try:
                     self._write(self._pending)
                     self.stored += rows
+                    self.write_times.add(monotonic() - began)
                 except BatchRefusedError:
                     # The same rows would be refused for ever, and all that come after wait.
                     self.dropped += rows
@@ -213,9 +228,12 @@ class Recorder:
             faults=self._faults.total(),
         )
         try:
-            self._pending_weight = fill(batch, taken, offset_ns, self._clean_ip)
+            self._pending_weight = fill(
+                batch, taken, offset_ns, self._clean_ip, self._faults.report
+            )
         except Exception:  # noqa: BLE001 - counted, and logged once
             batch.rows, batch.profiles, batch.outliers = [], [], []
+            self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
             self.dropped += len(taken)
             self._faults.report("reading measured requests (they are dropped)")
         return batch

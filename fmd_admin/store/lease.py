@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import LeaseLostError
-from .models import Lease as LeaseRow
+from .job_models import Lease as LeaseRow
 from .store import Store
 
 #: The owner of a lease that was given back.

@@ -17,6 +17,7 @@ from ..settings import Loaded, Settings, spec
 from .models import (
     Config,
     Day,
+    DayStatus,
     Endpoint,
     Hour,
     HourStatus,
@@ -31,7 +32,10 @@ from .models import (
 
 CONFIG_ROW = 1
 #: What is stored of an endpoint and version, and goes with them.
-_MEASUREMENTS = (Request, Profile, Outlier, OutlierSkipped, RollupDelta, Hour, HourStatus, Day)
+_MEASUREMENTS = (
+    *(Request, Profile, Outlier, OutlierSkipped),
+    *(RollupDelta, Hour, HourStatus, Day, DayStatus),
+)
 
 
 def config_version(connection: Connection) -> int:

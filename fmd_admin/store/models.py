@@ -17,6 +17,8 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    Text,
+    text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -104,7 +106,17 @@ class Request(db.Model):  # type: ignore[name-defined,misc]
     """One measured request (level 1 and above)."""
 
     __tablename__ = "fmd_request"
-    __table_args__ = (Index("fmd_request_time", "time"),)
+    __table_args__ = (
+        Index("fmd_request_time", "time"),
+        # Lists of errors need no other row. It holds what they are filtered by, and "id" for the
+        # order: without it SQLite takes fmd_request_time. MySQL knows no partial index.
+        Index(
+            "fmd_request_errors",
+            *("time", "id", "endpoint_id", "version_id", "status"),
+            sqlite_where=text("status >= 400"),
+            postgresql_where=text("status >= 400"),
+        ).ddl_if(dialect=("sqlite", "postgresql")),  # type: ignore[arg-type]
+    )
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     time: Mapped[datetime] = mapped_column(UTCMillis)
     endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))
@@ -184,6 +196,22 @@ class HourStatus(db.Model):  # type: ignore[name-defined,misc]
     hits: Mapped[int] = mapped_column(BigInteger)
 
 
+class DayStatus(db.Model):  # type: ignore[name-defined,misc]
+    """Requests per day and status code; 90 days of hours would take too long to add up."""
+
+    __tablename__ = "fmd_day_status"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    day: Mapped[datetime] = mapped_column(UTCMillis, primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(
+        ForeignKey(Endpoint.id), primary_key=True, autoincrement=False
+    )
+    version_id: Mapped[int] = mapped_column(
+        ForeignKey(Version.id), primary_key=True, autoincrement=False
+    )
+    status: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    hits: Mapped[int] = mapped_column(BigInteger)
+
+
 class RollupDelta(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
     """What one batch adds to the rollups; written with its rows, merged by the lease's holder.
 
@@ -203,7 +231,9 @@ class RollupDelta(RollupMixin, db.Model):  # type: ignore[name-defined,misc]
 class Writer(db.Model):  # type: ignore[name-defined,misc]
     """The high-water mark of one process incarnation: batches up to ``last_seq`` are stored.
 
-    ``dropped`` and ``faults`` count over the life of the process.
+    ``dropped`` and ``faults`` count over the life of the process. ``seen_at`` moves with each
+    batch and with each sign of life; ``status`` is what the process last said of itself, as the
+    JSON that :mod:`fmd_admin.store.presence` writes and reads.
     """
 
     __tablename__ = "fmd_writer"
@@ -212,6 +242,7 @@ class Writer(db.Model):  # type: ignore[name-defined,misc]
     seen_at: Mapped[datetime] = mapped_column(UTCMillis)
     dropped: Mapped[int] = mapped_column(BigInteger)
     faults: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str | None] = mapped_column(Text)
 
 
 class Config(db.Model):  # type: ignore[name-defined,misc]
@@ -230,16 +261,6 @@ class SavedSetting(db.Model):  # type: ignore[name-defined,misc]
     value: Mapped[str] = mapped_column(String(4000))
     changed_at: Mapped[datetime] = mapped_column(UTCMillis)
     changed_by: Mapped[str] = mapped_column(Name)
-
-
-class Lease(db.Model):  # type: ignore[name-defined,misc]
-    """Who runs the jobs. ``beat`` goes up while the owner lives, ``term`` with each take-over."""
-
-    __tablename__ = "fmd_lease"
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    owner: Mapped[str] = mapped_column(String(64))
-    term: Mapped[int] = mapped_column(BigInteger)
-    beat: Mapped[int] = mapped_column(BigInteger)
 
 
 class User(db.Model):  # type: ignore[name-defined,misc]
@@ -272,7 +293,7 @@ class CodeLine(db.Model):  # type: ignore[name-defined,misc]
     """A line of code that was seen on a stack, with its text at that time.
 
     ``digest`` is the SHA-1 of file, line, function and source as hex: a line whose text changed
-    is another one.
+    is another one. ``seen_at`` is when a process last met it, true to within a day.
     """
 
     __tablename__ = "fmd_code_line"
@@ -283,6 +304,7 @@ class CodeLine(db.Model):  # type: ignore[name-defined,misc]
     function: Mapped[str] = mapped_column(Name)
     source: Mapped[str] = mapped_column(Source)
     own: Mapped[bool]
+    seen_at: Mapped[datetime] = mapped_column(UTCMillis, server_default="0")
 
 
 class Profile(db.Model):  # type: ignore[name-defined,misc]
@@ -345,7 +367,10 @@ class OutlierSkipped(db.Model):  # type: ignore[name-defined,misc]
     """Outliers over the cap of their minute, which are counted only; appended a batch."""
 
     __tablename__ = "fmd_outlier_skipped"
-    __table_args__ = (Index("fmd_outlier_skipped_endpoint", "endpoint_id", "time"),)
+    __table_args__ = (
+        Index("fmd_outlier_skipped_endpoint", "endpoint_id", "time"),
+        Index("fmd_outlier_skipped_time", "time"),
+    )
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     time: Mapped[datetime] = mapped_column(UTCMillis)
     endpoint_id: Mapped[int] = mapped_column(ForeignKey(Endpoint.id))

@@ -57,7 +57,9 @@ def encode(outlier: Outlier, source: Callable[[Frame], str]) -> bytes:
         headers=outlier.headers,
         environ=outlier.environ,
     )
-    return zlib.compress(json.dumps(asdict(detail), separators=(",", ":")).encode())
+    text = json.dumps(asdict(detail), separators=(",", ":"), ensure_ascii=False)
+    # Half characters come in with environments and names of files; no page could show them.
+    return zlib.compress(text.encode("utf-8", "replace"))
 
 
 def decode(data: bytes) -> Detail:

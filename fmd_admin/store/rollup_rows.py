@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, bindparam, insert, select, type_coerce, update
 
 from . import histogram
-from .models import Endpoint, Hour, HourStatus
+from .models import Endpoint, Hour
 
 #: (beginning of the hour or day, endpoint id, version id)
 Key = tuple[int, int, int]
@@ -139,18 +139,18 @@ def insert_sums(connection: Connection, table: Any, sums: Mapping[Key, Sums]) ->
         connection.execute(insert(table), rows)
 
 
-def add_statuses(connection: Connection, added: dict[Key, dict[int, int]]) -> None:
-    """Add hits per status code to fmd_status; takes them out of ``added`` as it goes."""
-    hour = type_coerce(HourStatus.hour, BigInteger)
+def add_statuses(
+    connection: Connection, table: Any, moment: Any, added: dict[Key, dict[int, int]]
+) -> None:
+    """Add hits per status code to rows of fmd_status or fmd_day_status.
+
+    ``moment`` is the table's column of hours or days. Takes what was there out of ``added``.
+    """
+    start = type_coerce(moment, BigInteger)
     changed = []
     for chunk in chunks(sorted({key[0] for key in added})):
         rows = connection.execute(
-            select(
-                hour,
-                HourStatus.endpoint_id,
-                HourStatus.version_id,
-                HourStatus.status,
-            ).where(hour.in_(chunk))
+            select(start, table.endpoint_id, table.version_id, table.status).where(start.in_(chunk))
         ).all()
         for begin, endpoint_id, version_id, status in rows:
             hits = added.get((begin, endpoint_id, version_id), {}).pop(status, None)
@@ -159,24 +159,26 @@ def add_statuses(connection: Connection, added: dict[Key, dict[int, int]]) -> No
                 changed.append({**_named(key), "key_status": status, "more": hits})
     if changed:
         connection.execute(
-            update(HourStatus)
+            update(table)
             .where(
-                HourStatus.hour == bindparam("key_start"),
-                HourStatus.endpoint_id == bindparam("key_endpoint"),
-                HourStatus.version_id == bindparam("key_version"),
-                HourStatus.status == bindparam("key_status"),
+                moment == bindparam("key_start"),
+                table.endpoint_id == bindparam("key_endpoint"),
+                table.version_id == bindparam("key_version"),
+                table.status == bindparam("key_status"),
             )
-            .values(hits=HourStatus.hits + bindparam("more")),
+            .values(hits=table.hits + bindparam("more")),
             changed,
         )
-    insert_statuses(connection, added)
+    insert_statuses(connection, table, moment, added)
 
 
-def insert_statuses(connection: Connection, statuses: Mapping[Key, Mapping[int, int]]) -> None:
-    """Insert rows into fmd_status that are not there yet."""
+def insert_statuses(
+    connection: Connection, table: Any, moment: Any, statuses: Mapping[Key, Mapping[int, int]]
+) -> None:
+    """Insert rows into fmd_status or fmd_day_status that are not there yet."""
     rows = [
         {
-            "hour": key[0],
+            moment.key: key[0],
             "endpoint_id": key[1],
             "version_id": key[2],
             "status": status,
@@ -186,7 +188,7 @@ def insert_statuses(connection: Connection, statuses: Mapping[Key, Mapping[int, 
         for status, hits in sorted(found.items())
     ]
     if rows:
-        connection.execute(insert(HourStatus), rows)
+        connection.execute(insert(table), rows)
 
 
 def raise_last_requested(connection: Connection, last: Mapping[int, int]) -> None:

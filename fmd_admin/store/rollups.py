@@ -1,8 +1,8 @@
 """Keeps the rollups: merges what batches added, and computes them again from raw rows.
 
 Batches only append to fmd_rollup_delta. The process that holds the lease moves these into
-fmd_hour, fmd_status and fmd_day, so the rollups have one writer at a time. A reader that adds
-rollups and deltas in one read transaction sees each request exactly once.
+fmd_hour, fmd_status, fmd_day and fmd_day_status, so the rollups have one writer at a time. A reader
+that adds rollups and deltas in one read transaction sees each request exactly once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from . import histogram
 from .aggregate import Aggregate, parse_statuses
 from .calendar import HOUR_MS, Calendar
-from .models import Day, Hour, HourStatus, Request, RollupDelta
+from .models import Day, DayStatus, Hour, HourStatus, Request, RollupDelta
 from .rollup_rows import (
     FIGURES,
     Key,
@@ -49,6 +49,7 @@ _FETCH = 10_000
 _HOUR = type_coerce(Hour.hour, BigInteger)
 _DAY = type_coerce(Day.day, BigInteger)
 _STATUS_HOUR = type_coerce(HourStatus.hour, BigInteger)
+_STATUS_DAY = type_coerce(DayStatus.day, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
 _TIME = type_coerce(Request.time, BigInteger)
 
@@ -88,7 +89,9 @@ def merge_deltas(connection: Connection, zone: ZoneInfo, limit: int = 20_000) ->
         days.setdefault(day, Sums()).include(sums)
     add_sums(connection, Hour, Hour.hour, hours)
     add_sums(connection, Day, Day.day, days)
-    add_statuses(connection, {key: parse_statuses(found) for key, found in texts.items()})
+    statuses = {key: parse_statuses(found) for key, found in texts.items()}
+    add_statuses(connection, DayStatus, DayStatus.day, _statuses_of_days(calendar, statuses))
+    add_statuses(connection, HourStatus, HourStatus.hour, statuses)
     raise_last_requested(connection, last)
     # By id, not up to the highest one: on a server a lower one may be committed meanwhile.
     connection.execute(
@@ -96,6 +99,17 @@ def merge_deltas(connection: Connection, zone: ZoneInfo, limit: int = 20_000) ->
         [{"gone": delta.id} for delta in deltas],
     )
     return len(deltas)
+
+
+def _statuses_of_days(
+    calendar: Calendar, hours: dict[Key, dict[int, int]]
+) -> dict[Key, dict[int, int]]:
+    days: dict[Key, dict[int, int]] = {}
+    for (hour, endpoint_id, version_id), found in hours.items():
+        day = days.setdefault((calendar.day_start(hour), endpoint_id, version_id), {})
+        for status, hits in found.items():
+            day[status] = day.get(status, 0) + hits
+    return days
 
 
 @dataclass(frozen=True)
@@ -194,7 +208,8 @@ def _rebuild_hour(
     connection.execute(delete(Hour).where(_inside(_HOUR, gone_ms, end_ms)))
     connection.execute(delete(HourStatus).where(_inside(_STATUS_HOUR, gone_ms, end_ms)))
     insert_sums(connection, Hour, {key: _sums(total) for key, total in found.items()})
-    insert_statuses(connection, {key: total.statuses for key, total in found.items()})
+    statuses = {key: total.statuses for key, total in found.items()}
+    insert_statuses(connection, HourStatus, HourStatus.hour, statuses)
     return hits
 
 
@@ -290,8 +305,26 @@ def _rebuild_day(
         elif sum(sums.hits for sums in found.values()) < int(connection.scalar(known) or 0):
             return 0
     connection.execute(delete(Day).where(_inside(_DAY, gone_ms, end_ms)))
+    connection.execute(delete(DayStatus).where(_inside(_STATUS_DAY, gone_ms, end_ms)))
     insert_sums(connection, Day, found)
+    statuses = _statuses_of_hours(connection, start_ms, end_ms)
+    insert_statuses(connection, DayStatus, DayStatus.day, statuses)
     return 1
+
+
+def _statuses_of_hours(
+    connection: Connection, start_ms: int, end_ms: int
+) -> dict[Key, dict[int, int]]:
+    keys = (HourStatus.endpoint_id, HourStatus.version_id, HourStatus.status)
+    rows = connection.execute(
+        select(*keys, func.sum(HourStatus.hits))
+        .where(_inside(_STATUS_HOUR, start_ms, end_ms))
+        .group_by(*keys)
+    )
+    found: dict[Key, dict[int, int]] = {}
+    for endpoint_id, version_id, status, hits in rows:
+        found.setdefault((start_ms, endpoint_id, version_id), {})[status] = int(hits)
+    return found
 
 
 def _inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:

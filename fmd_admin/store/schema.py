@@ -49,6 +49,12 @@ def check_schema(store: Store) -> None:
             )
 
 
+def revision(connection: Connection) -> str:
+    """Return the revision that the tables are at, empty if there are none."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return ", ".join(sorted(context.get_current_heads()))
+
+
 def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
     """Tell Alembic to look at our tables only: the host's may be in the same database."""
     return kind != "table" or (name or "").startswith("fmd_")

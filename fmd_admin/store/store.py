@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..errors import StoreError
 from ..settings import Settings
+from . import job_models  # noqa: F401 - a store has all tables, whoever asks for them
 from .engine import WRITE, configure, engine_options
 from .models import db
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, SmallInteger
+from sqlalchemy import BigInteger, Double, SmallInteger
 from sqlalchemy.types import TypeDecorator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -51,3 +52,18 @@ class Method(TypeDecorator[str]):
 
     def process_result_value(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002
         return None if value is None else METHODS[value]
+
+
+class AllDigits(TypeDecorator[Decimal]):
+    """A float that reads as the Decimal with just the digits that tell it from others."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Any) -> Decimal | None:  # noqa: ARG002
+        return None if value is None else all_digits(value)
+
+
+def all_digits(value: float) -> Decimal:
+    """Return a finite float with just the digits that tell it from others: 0.1, 3, 1E-9."""
+    return Decimal(int(value)) if value.is_integer() and abs(value) < 1e15 else Decimal(repr(value))

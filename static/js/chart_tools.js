@@ -63,6 +63,11 @@ window.fmdCharts = (() => {
     return text.length > length ? `${text.slice(0, length - 1)}…` : text;
   }
 
+  /** The end of a name: what tells endpoints apart where there is little room. */
+  function clipFront(text, length) {
+    return text.length > length ? `…${text.slice(1 - length)}` : text;
+  }
+
   /** The list of requests between two hours of the wall clock; `to` may be the 24th hour. */
   function requestsUrl(data, day, from, to, endpoint) {
     const moment = (hour) => {
@@ -99,6 +104,47 @@ window.fmdCharts = (() => {
     };
   }
 
+  /** Lines where a version was new: `data.deploys` are [{at: position on the axis, label}]. */
+  function markers(data, color) {
+    const annotations = (data.deploys ?? []).map(({ at, label }, index) => ({
+      // A category stands for the middle of its width.
+      type: "line", scaleID: "x", value: at - 0.5,
+      borderColor: color("muted"), borderWidth: 1, borderDash: [3, 3],
+      label: {
+        display: true, content: clip(label || "(no version)", 14), position: "start",
+        // Neighbours do not hide each other.
+        yAdjust: (index % 3) * 18, backgroundColor: color("surface-2"), color: color("text"),
+        borderColor: color("border"), borderWidth: 1, font: { size: 10.5, weight: "normal" }, padding: 3,
+      },
+    }));
+    return { annotations };
+  }
+
+  /** Options for the zoom plugin: drag over the chart to see that part of the x axis. */
+  function zoom(color) {
+    return {
+      zoom: {
+        drag: { enabled: true, backgroundColor: fade(color("accent"), 0.15), borderColor: color("accent"), borderWidth: 1, threshold: 8 },
+        mode: "x",
+        onZoomComplete: ({ chart }) => {
+          if (chart.isZoomedOrPanned()) chart.canvas.dispatchEvent(new Event("fmd:zoom", { bubbles: true }));
+        },
+      },
+    };
+  }
+
+  /**
+   * The colour of a status code: that of its class, paler for each further code of the class.
+   * `seen` is a Map of the codes so far in this chart.
+   */
+  function statusColor(color, code, seen) {
+    const kind = Math.min(Math.floor(code / 100), 5);
+    const base = color({ 2: "series-3", 3: "series-1", 4: "series-2", 5: "series-5" }[kind] ?? "series-8");
+    const codes = seen.get(kind) ?? seen.set(kind, []).get(kind);
+    if (!codes.includes(code)) codes.push(code);
+    return mix(base, color("surface"), Math.min(0.15 * codes.indexOf(code), 0.6));
+  }
+
   // What all charts look like
 
   function useFont() {
@@ -132,7 +178,7 @@ window.fmdCharts = (() => {
   }
 
   return {
-    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip,
-    requestsUrl, links, axis, useFont, tooltip, whenLibraryIsThere,
+    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, clipFront,
+    requestsUrl, links, axis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
   };
 })();

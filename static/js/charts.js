@@ -7,6 +7,7 @@
   const figures = [...document.querySelectorAll("figure[data-chart]")];
   const charts = new Map();
   const loaded = new Map();
+  const asked = new Map();
 
   function draw(figure) {
     const box = figure.querySelector(".chart-box");
@@ -22,6 +23,22 @@
     config.options.plugins.tooltip = { ...window.fmdCharts.tooltip(color), ...config.options.plugins.tooltip };
     Object.assign(config.options, { animation: false, maintainAspectRatio: false, responsive: true });
     charts.set(figure, new Chart(figure.querySelector("canvas"), config));
+    const reset = resetOf(figure);
+    if (reset) reset.hidden = true;
+  }
+
+  function resetOf(figure) {
+    return figure.closest(".chart-card")?.querySelector("[data-reset-zoom]");
+  }
+
+  for (const figure of figures) {
+    const reset = resetOf(figure);
+    // The drawing tells of a zoom by this event on its canvas.
+    figure.addEventListener("fmd:zoom", () => { if (reset) reset.hidden = false; });
+    reset?.addEventListener("click", () => {
+      charts.get(figure)?.resetZoom("none");
+      reset.hidden = true;
+    });
   }
 
   function giveUp(figure, message) {
@@ -29,15 +46,22 @@
     figure.classList.add("no-library");
     note.hidden = false;
     if (message) note.textContent = message;
-    const table = figure.parentElement.querySelector(".data-table");
+    const table = document.querySelector(".data-table");
     if (table) table.open = true;
   }
 
+  async function ask(url) {
+    const response = await fetch(url, { headers: { Accept: "application/json" } });
+    if (!response.ok || response.redirected) throw new Error(`HTTP ${response.status}`);
+    return response.json();
+  }
+
   async function load(figure) {
+    const { url } = figure.dataset;
+    // Several charts of a page may draw the same figures.
+    if (!asked.has(url)) asked.set(url, ask(url));
     try {
-      const response = await fetch(figure.dataset.url, { headers: { Accept: "application/json" } });
-      if (!response.ok || response.redirected) throw new Error(`HTTP ${response.status}`);
-      loaded.set(figure, await response.json());
+      loaded.set(figure, await asked.get(url));
     } catch (error) {
       giveUp(figure, `The figures of the chart could not be loaded (${error.message}). Load the page again.`);
       return;

@@ -1,10 +1,10 @@
 // The charts by their kind: each gives Chart.js its configuration and a height in pixels, from the
-// page's data, a function that gives colours by name, and the width there is.
+// page's data, a function that gives colours by name, and the width there is. Other files add more.
 "use strict";
 
-window.fmdDrawings = (() => {
+(() => {
   const {
-    number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis,
+    number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis, markers,
   } = window.fmdCharts;
 
   /** Hits by day and hour; the colour grows with the square root of the hits. */
@@ -120,6 +120,7 @@ window.fmdDrawings = (() => {
             return requestsUrl(data, data.days[bar.index], 0, 24, other ? null : name);
           }),
           plugins: {
+            annotation: markers(data, color),
             legend: {
               position: "bottom",
               labels: {
@@ -192,8 +193,9 @@ window.fmdDrawings = (() => {
             data: items,
             backgroundColor: colors.map((one) => fade(one, 0.28)),
             borderColor: colors,
-            borderWidth: 1.4,
-            medianColor: color("text"),
+            // A box of one request has no width: it is a line that can be seen.
+            borderWidth: boxes.map((box) => (box.q1_ms === box.q3_ms ? 3 : 1.4)),
+            medianColor: boxes.map((box, index) => (box.q1_ms === box.q3_ms ? colors[index] : color("text"))),
             meanRadius: 0,
             itemRadius: 0,
             outlierRadius: 2,
@@ -248,5 +250,5 @@ window.fmdDrawings = (() => {
     };
   }
 
-  return { matrix, stacked, boxplot };
+  Object.assign((window.fmdDrawings ??= {}), { matrix, stacked, boxplot });
 })();

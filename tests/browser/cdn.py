@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Route
 
 CDN_URL = "https://cdn.jsdelivr.net/npm/"
+#: The accessibility checker that tests put into pages; no page loads it by itself.
+AXE = Asset(
+    "axe-core@4.14.1/axe.min.js",
+    "xt1SFg49QaDwsyt0Xfs2XAyBtYPClXl3X2q5OOLeGAUmq9jZTYIMdztpF99WdhiH",
+)
 FETCHING_S = 300
 
 
@@ -29,18 +34,18 @@ class CDNError(Exception):
     """The files of the CDN cannot be had here; the message says why."""
 
 
-def assets() -> dict[str, bytes]:
-    """Return the content of all ASSETS by their path, from a cache or with ``npm pack``.
+def assets(wanted: Sequence[Asset] = ASSETS) -> dict[str, bytes]:
+    """Return the content of all ``wanted`` by their path, from a cache or with ``npm pack``.
 
     The cache is a temporary folder of this list of files. Every file is held against its hash
     each time, and written in one step, so that several processes may do this at once.
     """
-    version = hashlib.sha256(repr(ASSETS).encode()).hexdigest()[:12]
+    version = hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"fmd-admin-cdn-{version}"
-    missing = [asset for asset in ASSETS if _read(folder, asset) is None]
+    missing = [asset for asset in wanted if _read(folder, asset) is None]
     if missing:
         _fetch(folder, missing)
-    return {asset.path: _checked(folder, asset) for asset in ASSETS}
+    return {asset.path: _checked(folder, asset) for asset in wanted}
 
 
 def answer(page: Page | BrowserContext, files: Mapping[str, bytes], url: str = CDN_URL) -> None:

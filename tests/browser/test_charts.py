@@ -106,7 +106,7 @@ def test_with_a_cdn_that_hangs_the_tables_open(site: Site, visit: OpenVisitor) -
     # The scripts of ours stand before those of the CDN, so that they run meanwhile.
     expect(visitor.find("summary", "Data table")).to_be_visible()
     expect(visitor.find(".data-table table")).to_be_hidden()
-    visitor.page.wait_for_function("window.fmdDrawings !== undefined")
+    visitor.wait_for("window.fmdDrawings?.stacked !== undefined")
     visitor.page.clock.run_for(5_000)
     expect(visitor.find(".chart-note")).to_be_visible()
     expect(visitor.find(".data-table table")).to_be_visible()

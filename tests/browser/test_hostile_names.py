@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask, request
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from fmd_admin.records import Row
 
@@ -67,9 +67,8 @@ def is_inert(visitor: Visitor) -> None:
     assert str(7919 * 7907) not in visitor.find("main").inner_text(), visitor.page.url
 
 
-def hover_over(visitor: Visitor) -> None:
-    """Bring up the tooltips of some elements of the chart."""
-    canvas = visitor.find("figure[data-chart] canvas")
+def hover_over(visitor: Visitor, canvas: Locator) -> None:
+    """Bring up the tooltips of some elements of a chart."""
     canvas.scroll_into_view_if_needed()
     points: list[list[float]] = canvas.evaluate(
         """(canvas) => {
@@ -92,9 +91,9 @@ def test_names_are_inert_on_every_page(hostile: Site, visit: OpenVisitor) -> Non
     visitor.allow("status of 404")
     for path in every_page(hostile):
         visitor.go(path)
-        if visitor.find("figure[data-chart]").count():
-            visitor.chart_colors()
-            hover_over(visitor)
+        for number, canvas in enumerate(visitor.find("figure[data-chart] canvas").all()):
+            visitor.chart_colors(number)
+            hover_over(visitor, canvas)
         if path == "/overview":
             for menu in visitor.find("details.menu:visible").all():
                 menu.locator("summary").click()

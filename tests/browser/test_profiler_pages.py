@@ -139,7 +139,7 @@ def test_graph_and_table_are_linked(anna: Visitor) -> None:
     wait_for_tree(anna)
     colors = anna.find("[data-graph] canvas")
     expect(colors).to_be_visible()
-    anna.page.wait_for_function("document.querySelector('[data-graph] canvas').height > 100")
+    anna.wait_for("document.querySelector('[data-graph] canvas').height > 100")
     # The second row of the icicle is the view, which takes nearly all of the time.
     colors.click(position={"x": 200, "y": 36})
     expect(anna.find("[data-graph-path]")).to_contain_text("items = find_items(q, page)")

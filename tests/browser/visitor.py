@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from html import unescape
@@ -121,12 +122,23 @@ class Visitor:
         path = started.value.path()
         return started.value.suggested_filename, path.read_bytes().decode()
 
-    def chart_colors(self) -> list[str]:
-        """The colours ("r g b", no greys) in the page's canvas; waits until there are some.
+    def wait_for(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true.
+
+        Playwright's own wait_for_function polls with eval, which the panel's CSP forbids.
+        """
+        for _ in range(400):
+            if self.page.evaluate(expression):
+                return
+            time.sleep(0.025)
+        raise AssertionError(f"not so on {self.page.url}: {expression}; {self.faults}")
+
+    def chart_colors(self, number: int = 0) -> list[str]:
+        """The colours ("r g b", no greys) in a canvas of the page; waits until there are some.
 
         Axes, grid and labels are grey: what has a colour is a bar, a box or a cell.
         """
-        canvas = self.find("figure[data-chart] canvas")
+        canvas = self.find("figure[data-chart] canvas").nth(number)
         for _ in range(200):
             colors: list[str] = canvas.evaluate(_CHROMA)
             if colors:

@@ -20,7 +20,7 @@ from sqlalchemy import delete, func, select, text
 from fmd_admin import __version__, cli
 from fmd_admin.records import Batch, Row
 from fmd_admin.store.accounts import accounts, authenticate
-from fmd_admin.store.models import Day, Hour, HourStatus
+from fmd_admin.store.models import Day, DayStatus, Hour, HourStatus
 from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -165,12 +165,13 @@ def test_rebuild_rollups(store: Store, ready: str) -> None:
         merge_deltas(connection, store.timezone)
     before = rollups(store)
     with store.write() as connection:
-        for table in (Hour, HourStatus, Day):
+        for table in (Hour, HourStatus, Day, DayStatus):
             connection.execute(delete(table))
     done = manage("--database", ready, "rebuild-rollups")
     assert done.exit_code == 0, done.output
     assert done.output.startswith("100 requests counted again, 2 hours and ")
-    assert rollups(store) == before == {"fmd_hour": 100, "fmd_status": 100, "fmd_day": 100}
+    tables = ("fmd_hour", "fmd_status", "fmd_day", "fmd_day_status")
+    assert rollups(store) == before == dict.fromkeys(tables, 100)
 
 
 @pytest.mark.parametrize(
@@ -376,5 +377,5 @@ def rollups(store: Store) -> dict[str, int]:
     with store.read() as connection:
         return {
             table.__tablename__: connection.scalar(select(func.sum(table.hits))) or 0
-            for table in (Hour, HourStatus, Day)
+            for table in (Hour, HourStatus, Day, DayStatus)
         }

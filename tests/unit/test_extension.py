@@ -196,7 +196,7 @@ def test_the_module_level_face_refuses_what_it_does_not_know() -> None:
 
 
 def test_what_is_public() -> None:
-    assert set(fmd_admin.__all__) == {"FMDAdmin", "__version__", "bind", "config"}
+    assert set(fmd_admin.__all__) == {"FMDAdmin", "__version__", "add_graph", "bind", "config"}
 
 
 def test_a_saved_setting_that_is_not_allowed_any_more_does_not_stop_the_start(

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 
 from fmd_admin.cli import fmd, manage
-from fmd_admin.settings import TABLE, Spec
+from fmd_admin.setting_specs import Spec
+from fmd_admin.settings import TABLE
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

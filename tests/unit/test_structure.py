@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fmd_admin"
 
-LEAVES = {"errors", "faults", "lifecycle", "records", "resources", "settings", "version"}
+LEAVES = {
+    "errors",
+    "faults",
+    "lifecycle",
+    "records",
+    "resources",
+    "setting_specs",
+    "settings",
+    "version",
+}
 #: Who may import whom, itself included.
 ALLOWED = {
     **dict.fromkeys(LEAVES, LEAVES),
@@ -21,9 +30,10 @@ ALLOWED = {
     "read": LEAVES | {"store", "read"},
     "jobs": LEAVES | {"store", "read", "jobs"},
     "admin": LEAVES | {"store", "read", "jobs", "admin"},
-    "extension": LEAVES | {"collect", "recorder", "store", "read", "jobs", "admin", "extension"},
+    "monitor": LEAVES | {"collect", "recorder", "store", "read", "jobs", "admin", "monitor"},
+    "extension": LEAVES | {"store", "jobs", "admin", "monitor", "extension"},
     "compat": LEAVES | {"extension", "compat"},
-    "cli": LEAVES | {"store", "read", "jobs", "extension", "compat", "cli"},
+    "cli": LEAVES | {"store", "read", "jobs", "monitor", "extension", "compat", "cli"},
     "__init__": LEAVES | {"extension", "compat"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, select, type_coerce
 from sqlalchemy.orm import contains_eager
 
 from ...read import catalog
 from ...read.scope import Scope
-from ...store import live
+from ...store import graphs, live
+from ...store.job_models import CustomGraph, CustomGraphValue
 from ...store.models import Client, Endpoint, Group, Outlier, Profile, Request, Version
+from ...store.types import AllDigits, all_digits
 from ..scope_bar import scope_bar
-from .data_filters import ENDPOINT_FILTERS, request_filters, search_requests
+from .data_filters import (
+    ENDPOINT_FILTERS,
+    GRAPH_FILTERS,
+    contains,
+    request_filters,
+    search_requests,
+)
 from .data_list import DataView
 from .data_rows import Column
 
@@ -191,3 +199,64 @@ class VersionsData(DataView):
 
     def __init__(self) -> None:
         super().__init__(Version, "Versions", "versions")
+
+
+class GraphValuesData(DataView):
+    """Every value of custom graphs in the page's range."""
+
+    explanation = "Every number that the functions of custom graphs gave."
+    noun = ("value", "values")
+    delete_note = "They go for good, from the graph's chart as well."
+    delete = staticmethod(graphs.delete_values)
+    columns = (
+        Column("time", "Time", CustomGraphValue.time, lambda row: row.time, "time"),
+        Column("graph", "Graph", CustomGraph.title, lambda row: row.graph.title),
+        Column(
+            "value",
+            "Value",
+            type_coerce(CustomGraphValue.value, AllDigits()),
+            lambda row: all_digits(row.value),
+            "count",
+        ),
+    )
+    filters = GRAPH_FILTERS
+    own_order = (CustomGraphValue.time, CustomGraphValue.id)
+    own_order_key = "time"
+    first_sort = ("time", True)
+
+    def __init__(self) -> None:
+        super().__init__(CustomGraphValue, "Custom graph values", "data_graph_values")
+
+    def statement(self) -> Select[Any]:
+        return (
+            select(CustomGraphValue)
+            .join(CustomGraph, CustomGraph.id == CustomGraphValue.graph_id)
+            .options(contains_eager(CustomGraphValue.graph))
+        )
+
+    def export_statement(self) -> Select[Any]:
+        found = super().export_statement().select_from(CustomGraphValue)
+        return found.join(CustomGraph, CustomGraph.id == CustomGraphValue.graph_id)
+
+    def search_condition(self, text: str) -> ColumnElement[bool]:
+        named = select(CustomGraph.id).where(contains(CustomGraph.title, text))
+        return CustomGraphValue.graph_id.in_(named)
+
+    def look(self, connection: Connection, *, strict: bool) -> Scope:
+        return self.scope(connection, strict=strict)
+
+    def look_conditions(self, looked: Scope) -> list[ColumnElement[bool]]:
+        return [
+            CustomGraphValue.time >= looked.exact_start_ms,
+            CustomGraphValue.time < looked.exact_end_ms,
+        ]
+
+    def look_values(self, connection: Connection, looked: Scope) -> dict[str, Any]:  # noqa: ARG002
+        path = request.script_root + request.path
+        return {
+            "scope": looked,
+            "bar": scope_bar(looked, [], path, request.args.items(multi=True)),
+        }
+
+    def row_name(self, row: Any) -> str:
+        return f"{row.graph.title}, {self._shown(row, self.columns[0])}: {row.value:g}"

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
 from ...errors import ScopeError
+from ...store.aggregate import FIRST_ERROR
+from ...store.job_models import CustomGraph, CustomGraphValue
 from ...store.models import Client, Endpoint, Group
 from ...store.types import METHOD_CODES, METHODS
 
@@ -100,18 +102,25 @@ def _status(column: Any) -> Condition:
 
     def condition(text: str) -> ColumnElement[bool]:
         parts: list[ColumnElement[bool]] = []
+        only_errors = True
         for part in text.lower().replace(",", " ").split():
             if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
                 low = int(part[0]) * 100
                 parts.append(column.between(low, low + 99))
+                only_errors = only_errors and low >= FIRST_ERROR
             else:
                 status = int(part)
                 if not 100 <= status <= 999:
                     raise ValueError(part)
                 parts.append(column == status)
+                only_errors = only_errors and status >= FIRST_ERROR
         if not parts:
             raise ValueError(text)
-        return or_(*parts)
+        found = or_(*parts)
+        if only_errors:
+            # Says nothing new, but it is the condition of the index of errors, word for word.
+            found = and_(column >= literal_column(str(FIRST_ERROR)), found)
+        return found
 
     return condition
 
@@ -192,6 +201,18 @@ def request_filters(model: Any) -> tuple[Filter, ...]:
 ENDPOINT_FILTERS = (
     Filter("level", "Level", _level, allowed="a level from 0 to 3", options=_levels),
 )
+
+
+def _graph_title(text: str) -> ColumnElement[bool]:
+    named = select(CustomGraph.id).where(CustomGraph.title == text)
+    return CustomGraphValue.graph_id.in_(named)
+
+
+def _graph_titles(connection: Connection) -> Sequence[str]:
+    return connection.scalars(select(CustomGraph.title).order_by(CustomGraph.title)).all()
+
+
+GRAPH_FILTERS = (Filter("graph", "Graph", _graph_title, options=_graph_titles),)
 
 
 def search_requests(model: Any, text: str) -> ColumnElement[bool]:

@@ -74,9 +74,8 @@ class DataView(Page, ModelView):
         self.column_list = [column.key for column in self.columns]
         self.column_labels = {column.key: column.label for column in self.columns}
         # Not Page's: the address is the view's own, and the model comes first.
-        ModelView.__init__(
-            self, model, db, name, "Data", endpoint=endpoint, url=f"/data/{name.lower()}"
-        )
+        url = f"/data/{name.lower().replace(' ', '-')}"
+        ModelView.__init__(self, model, db, name, "Data", endpoint=endpoint, url=url)
         self._default_view = "index_view"
         self._urls = [
             (ROUTES[method], method, verbs)

@@ -76,6 +76,7 @@ class OverviewPage(Page):
                 connection,
                 scope,
                 "Overview",
+                compared=True,
                 result=result,
                 asked=asked,
                 headers=_headers(scope, result),
@@ -118,6 +119,7 @@ class OverviewPage(Page):
                 for row, values in zip(result.rows, rows, strict=True)
             ],
             summary=result.summary,
+            change=result.change,
             total=result.total,
             page=result.page,
             pages=result.pages,
@@ -221,6 +223,7 @@ def _headers(scope: Scope, result: Overview) -> dict[str, Header]:
         "p50_ms": ("p50", "Median: half of the requests are faster"),
         "p95_ms": ("p95", "95 % of the requests are faster"),
         "p99_ms": ("p99", "99 % of the requests are faster"),
+        "change": ("Change", "How the median differs from that of the time before"),
         "share": ("Share", "Share of the time that all endpoints took together"),
         "last_requested": ("Last", "Time since the last request"),
         "level": ("Level", "Monitoring level"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +19,10 @@ from ...read import catalog
 from ...read.catalog import EndpointInfo
 from ...read.scope import Scope, parse_scope
 from ...read.table import Table
+from ...read.timeline import Marker
 from .. import charts, csv, format
 from ..context import Panel, current_panel
-from ..links import panel_url
+from ..links import KEPT, panel_url
 from ..menu import show_as
 from ..scope_bar import scope_bar
 
@@ -46,7 +49,10 @@ class Tab:
 
 #: The pages under an endpoint's name, in their order.
 ENDPOINT_TABS = (
+    Tab("Summary", "summary.index"),
     Tab("Hourly utilization", "hourly.index"),
+    Tab("Versions", "version_performance.index"),
+    Tab("Status codes", "status_codes.index"),
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
     Tab("Outliers", "outliers.index"),
@@ -79,6 +85,11 @@ class Looked:
     endpoint: EndpointInfo | None
     result: Any
 
+    @property
+    def endpoint_name(self) -> str | None:
+        """The name of the endpoint that is looked at, None for all."""
+        return None if self.endpoint is None else self.endpoint.name
+
 
 def is_admin() -> bool:
     """Whether the current user may change things."""
@@ -92,6 +103,8 @@ class Page(BaseView):
     """
 
     _default_view = "index"
+    #: Whether the bar at the top lets one choose versions of the app.
+    by_version = True
 
     def __init__(self, name: str, endpoint: str, category: str = CATEGORY) -> None:
         # Flask-Admin knows a default view only by the address "/", which ours do not have.
@@ -119,16 +132,21 @@ class Page(BaseView):
         return current_panel()
 
     def scope(
-        self, connection: Connection, endpoint_id: int | None = None, *, strict: bool = False
+        self,
+        connection: Connection,
+        endpoint_id: int | None = None,
+        *,
+        strict: bool = False,
+        default_range: str | None = None,
     ) -> Scope:
-        """Return what the URL asks for.
+        """Return what the URL asks for, and ``default_range`` (the setting's) if no range.
 
         A range that is not understood is said in a message, and the default one is used. With
         ``strict`` it ends the request with 400: a download must not hold something else.
         """
         options: dict[str, Any] = {
             "zone": self.panel.store.timezone,
-            "default_range": self.panel.config.values.default_range,
+            "default_range": default_range or self.panel.config.values.default_range,
             "now_ms": time.time_ns() // 1_000_000,
             "endpoint_id": endpoint_id,
         }
@@ -149,14 +167,25 @@ class Page(BaseView):
         return found
 
     def page(
-        self, template: str, connection: Connection, scope: Scope, title: str, **values: Any
+        self,
+        template: str,
+        connection: Connection,
+        scope: Scope,
+        title: str,
+        *,
+        compared: bool = False,
+        **values: Any,
     ) -> str:
-        """Render a page with the range and version controls in its top bar."""
+        """Render a page with the range and version controls in its top bar.
+
+        ``compared`` adds what the range is compared with.
+        """
         bar = scope_bar(
             scope,
-            catalog.versions(connection),
+            catalog.versions(connection) if self.by_version else [],
             request.script_root + request.path,
             request.args.items(multi=True),
+            compared=compared,
         )
         html: str = self.render(
             template,
@@ -174,21 +203,18 @@ class Page(BaseView):
         return html
 
 
-class ChartPage(Page):
-    """A page of one chart, its table and its CSV; perhaps also for one endpoint.
-
-    Subclasses say what they ``read`` and what is drawn.
-    """
+class ChartPart:
+    """One chart of a page with its table: what it reads and how it is drawn."""
 
     chart_kind: str
-    packages: tuple[str, ...] = ("chart.js",)
-    template = "fmd_admin/chart.html"
     #: One sentence under the title: what the chart shows and how to read it.
     explanation: str
+    #: Words of the query string, besides range and versions, that choose what is shown.
+    words: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, connection: Connection, scope: Scope) -> Any:
-        """Return the dataclass of the page from :mod:`fmd_admin.read`."""
+        """Return the dataclass of the chart from :mod:`fmd_admin.read`."""
 
     @abstractmethod
     def chart_label(self, looked: Looked) -> str:
@@ -205,6 +231,45 @@ class ChartPage(Page):
     @abstractmethod
     def as_json(self, looked: Looked) -> dict[str, Any]:
         """Return what charts.js draws."""
+
+    def chart(self, looked: Looked, view: str, **ids: Any) -> Chart:
+        """Return the chart as its template draws it; ``view`` gives the data, for ``ids``."""
+        ids.update({word: request.args[word] for word in self.words if request.args.get(word)})
+        # What is shown, not what was asked for: that may have been refused.
+        ids.update(scope_words(looked.scope))
+        return Chart(
+            kind=self.chart_kind,
+            label=self.chart_label(looked),
+            data_url=panel_url(f"{view}.data_json", **ids),
+            csv_url=panel_url(f"{view}.data_csv", **ids),
+            table=looked.result.table(),
+            links=self.links(looked),
+        )
+
+    def json_of(self, looked: Looked) -> dict[str, Any]:
+        """Return the answer of ``data.json``."""
+        return {
+            "range": {"label": looked.scope.label, "timezone": str(looked.scope.zone)},
+            **self.as_json(looked),
+        }
+
+
+class ChartPage(ChartPart, Page):
+    """A page of one chart, its table and its CSV; perhaps also for one endpoint.
+
+    Subclasses say what they ``read`` and what is drawn.
+    """
+
+    packages: tuple[str, ...] = ("chart.js",)
+    #: Our scripts that hold the drawing function, without ``.js``.
+    drawings: tuple[str, ...] = ("drawings",)
+    template = "fmd_admin/chart.html"
+    #: Whether the page says what changed, so that its bar offers what to compare with.
+    compared = False
+
+    def values(self, looked: Looked) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the template needs besides the chart."""
+        return {}
 
     def look(self, endpoint_id: int | None, *, strict: bool) -> Looked:
         """Read the page's data in one transaction; 404 for an endpoint that does not exist."""
@@ -224,14 +289,7 @@ class ChartPage(Page):
             looked = self._look(connection, endpoint_id, strict=False)
             ids = {} if endpoint_id is None else {"endpoint_id": endpoint_id}
             empty = self.is_empty(looked.result)
-            chart = Chart(
-                kind=self.chart_kind,
-                label=self.chart_label(looked),
-                data_url=self.get_url(f"{self.endpoint}.data_json", **ids),
-                csv_url=self.get_url(f"{self.endpoint}.data_csv", **ids),
-                table=looked.result.table(),
-                links=self.links(looked),
-            )
+            chart = None if empty else self.chart(looked, self.endpoint, **ids)
             return self.page(
                 self.template,
                 connection,
@@ -240,26 +298,22 @@ class ChartPage(Page):
                 endpoint=looked.endpoint,
                 endpoint_tabs=endpoint_tabs(looked.endpoint, f"{self.endpoint}.index"),
                 explanation=self.explanation,
-                chart=None if empty else chart,
+                chart=chart,
                 result=looked.result,
+                compared=self.compared,
+                **self.values(looked),
+                drawings=self.drawings,
                 chart_scripts=charts.scripts(self.panel.config.values, self.packages),
             )
 
     def download_json(self, endpoint_id: int | None = None) -> dict[str, Any]:
         """Return the chart's data, for the range of the URL."""
-        looked = self.look(endpoint_id, strict=True)
-        return {
-            "range": {"label": looked.scope.label, "timezone": str(looked.scope.zone)},
-            **self.as_json(looked),
-        }
+        return self.json_of(self.look(endpoint_id, strict=True))
 
     def download_csv(self, endpoint_id: int | None = None) -> Response:
         """Return the chart's table as CSV, for the range of the URL."""
         looked = self.look(endpoint_id, strict=True)
-        suffix = range_suffix(looked.scope)
-        if looked.endpoint is not None:
-            suffix = f"{looked.endpoint.name}-{suffix}"
-        return csv.from_table(looked.result.table(), suffix)
+        return csv.from_table(looked.result.table(), file_suffix(looked))
 
 
 def endpoint_tabs(endpoint: EndpointInfo | None, active_view: str) -> list[dict[str, Any]]:
@@ -274,6 +328,37 @@ def endpoint_tabs(endpoint: EndpointInfo | None, active_view: str) -> list[dict[
         }
         for tab in ENDPOINT_TABS
     ]
+
+
+def deploys(markers: Sequence[Marker], times: Sequence[int], end_ms: int) -> list[dict[str, Any]]:
+    """Return the markers as charts draw them whose x axis has steps that begin at ``times``.
+
+    ``at`` is where a moment lies among the steps: 2.5 is the middle of the third one.
+    """
+
+    def position(time_ms: int) -> float:
+        index = max(bisect_right(times, time_ms) - 1, 0)
+        following = times[index + 1] if index + 1 < len(times) else max(end_ms, times[index] + 1)
+        return index + min((time_ms - times[index]) / (following - times[index]), 1.0)
+
+    return [{"at": position(marker.time_ms), "label": marker.label} for marker in markers]
+
+
+def scope_words(scope: Scope) -> dict[str, Any]:
+    """Return the words of a URL that give ``scope``; None for those that are not in it."""
+    found: dict[str, Any] = dict.fromkeys(KEPT)
+    for word, value in scope.to_query():
+        if word == "version":
+            found[word] = [*(found[word] or []), value]
+        else:
+            found[word] = value
+    return found
+
+
+def file_suffix(looked: Looked) -> str:
+    """Return what a file's name ends with: the endpoint, if it is of one, and the range."""
+    suffix = range_suffix(looked.scope)
+    return suffix if looked.endpoint is None else f"{looked.endpoint.name}-{suffix}"
 
 
 def range_suffix(scope: Scope) -> str:

@@ -55,8 +55,7 @@ class PerformancePage(ChartPage):
 
     def links(self, looked: Looked) -> list[str]:
         return [
-            self.get_url(ENDPOINT_TABS[0].view, endpoint_id=box.endpoint_id)
-            for box in looked.result.boxes
+            self.get_url(ENDPOINT_TABS[0].view, endpoint_id=box.key) for box in looked.result.boxes
         ]
 
     def as_json(self, looked: Looked) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 from wtforms import Form
 
-from ...settings import TABLE, Loaded, Spec
+from ...setting_specs import Spec
+from ...settings import TABLE, Loaded
 from ...store.live import reset_setting, save_setting
 from ..forms import as_text, runtime_specs, settings_form
 from .pages import Page, is_admin

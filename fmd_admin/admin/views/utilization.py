@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from ...read import utilization
 from ...read.scope import Scope
 from ...read.utilization import DailyUtilization, HourlyUtilization
+from ...store.calendar import Calendar
 from .. import format
 from ..links import panel_url
-from .pages import ChartPage, Looked
+from .pages import ChartPage, Looked, deploys
 
 
 def requests_url(looked: Looked, day: str | None = None) -> str:
@@ -91,6 +92,7 @@ class DailyPage(ChartPage):
     """Hits a day as bars, stacked by endpoint."""
 
     chart_kind = "stacked"
+    packages = ("chart.js", "chartjs-plugin-annotation")
     explanation = "Requests a day, stacked by endpoint. Click a name to leave an endpoint out."
 
     def __init__(self) -> None:
@@ -126,12 +128,15 @@ class DailyPage(ChartPage):
 
     def as_json(self, looked: Looked) -> dict[str, Any]:
         result: DailyUtilization = looked.result
+        calendar = Calendar(looked.scope.zone)
+        starts = [calendar.date_start(date.fromisoformat(day)) for day in result.days]
         return {
             "days": result.days,
             "series": [
                 {"name": series.name, "other": series.endpoint_id is None, "hits": series.hits}
                 for series in result.series
             ],
+            "deploys": deploys(result.markers, starts, looked.scope.end_ms),
             "total": result.total,
             "requests_url": requests_url(looked),
         }

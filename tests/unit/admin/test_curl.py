@@ -108,6 +108,12 @@ def echo() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.parametrize("host", ["[", "[hidden]@h", "℀.example"])
+def test_an_address_that_is_none_is_shown_as_it_is(host: str) -> None:
+    found = words(command("POST", f"http://{host}/?a=1", [], {"a": ["1"], "b": ["2"]}, None))
+    assert found == ["--globoff", "--url", f"http://{host}/?a=1", "--data-urlencode", "b=2"]
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here: apt-get install curl")
 def test_real_curl_sends_the_request_again(echo: str) -> None:
     def send(*args: Any) -> dict[str, Any]:

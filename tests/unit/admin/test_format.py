@@ -85,3 +85,23 @@ def test_times_stand_in_the_configured_zone() -> None:
 )
 def test_values_by_the_kind_of_their_column(item: object, kind: Kind, text: str) -> None:
     assert format.value(item, kind, AMSTERDAM) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (12.34, "rate", "12"),
+        (0.456, "rate", "0.46"),
+        (12_345.6, "rate", "12,346"),
+        (0.38, "change", "+38 %"),
+        (-0.042, "change", "\N{MINUS SIGN}4.2 %"),
+        (0.0, "change", "\N{PLUS-MINUS SIGN}0 %"),
+        (12.5, "change", "+1,250 %"),
+        (0.0123, "p", "0.012"),
+        (0.0, "p", "< 0.001"),
+        (1.0, "p", "1"),
+        (None, "change", format.NONE),
+    ],
+)
+def test_values_of_reports(value: float | None, kind: Kind, expected: str) -> None:
+    assert format.value(value, kind, ZoneInfo("UTC")) == expected

@@ -109,6 +109,7 @@ def test_own_and_foreign_lists_are_one_menu(host: Host) -> None:
         "Hourly API Utilization",
         "Daily API Utilization",
         "API Performance",
+        "Reporting",
         "Outliers",
         "Requests",
         "Outliers",

@@ -13,8 +13,8 @@ from fmd_admin.jobs import scheduler
 from fmd_admin.jobs.scheduler import Jobs
 from fmd_admin.records import Batch, Row
 from fmd_admin.store import schema
+from fmd_admin.store.job_models import Lease as LeaseRow
 from fmd_admin.store.models import Hour, RollupDelta
-from fmd_admin.store.models import Lease as LeaseRow
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 

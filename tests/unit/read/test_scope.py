@@ -10,6 +10,7 @@ from fmd_admin.errors import ScopeError
 from fmd_admin.read.scope import Scope, parse_scope
 from fmd_admin.store.store import Store
 
+from .conftest import MakeWorld
 from .data import World
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -150,6 +151,7 @@ def test_labels(store: Store, label: str, query: dict[str, list[str]]) -> None:
         ({"from": ["2026-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "Swap"),
         ({"from": ["1980-11-02T00:00"], "to": ["2026-11-02T00:00"]}, "shorter"),
         ({"version": ["9.9"]}, "from the list"),
+        ({"compare": ["year"]}, "previous, week, off"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_the_mend(
@@ -194,3 +196,44 @@ def test_the_hour_that_comes_twice_is_told_apart(world: World) -> None:
     second = world.scope(since="2026-10-25T02:00+01:00", to="2026-10-25T03:00")
     assert first.end_ms == second.start_ms
     assert first.end_ms - first.start_ms == second.end_ms - second.start_ms == 3_600_000
+
+
+def texts(world: World, **args: str | list[str]) -> tuple[str, str] | None:
+    before = world.scope(**args).before()
+    return None if before is None else (before.from_text, before.to_text)
+
+
+def test_what_a_range_is_compared_with(world_in: MakeWorld) -> None:
+    """On Wednesday, three days after an hour came twice."""
+    world = world_in("Europe/Amsterdam", datetime(2026, 10, 28, 15, 20))
+    # As many days, up to the same time of day.
+    assert texts(world, range="7d") == ("2026-10-15T00:00", "2026-10-21T16:00")
+    assert texts(world, range="30d") == ("2026-08-30T00:00", "2026-09-28T16:00")
+    assert texts(world, range="24h") == ("2026-10-26T16:00", "2026-10-27T16:00")
+    assert texts(world, range="1h") == ("2026-10-28T12:00", "2026-10-28T14:00")
+    assert texts(world, range="24h", compare="week") == ("2026-10-20T16:00", "2026-10-21T16:00")
+    # A week earlier would overlap with it.
+    assert texts(world, range="30d", compare="week") == texts(world, range="30d")
+    assert texts(world, range="7d", compare="off") is None
+    day = {"since": "2026-10-25T00:00", "to": "2026-10-26T00:00"}
+    assert texts(world, **day) == ("2026-10-24T00:00", "2026-10-25T00:00")
+    hours = {"since": "2026-10-25T06:00", "to": "2026-10-25T08:00"}
+    assert texts(world, **hours) == ("2026-10-25T04:00", "2026-10-25T06:00")
+    # Six hours before 06:00 on the day of 25 hours.
+    hours = {"since": "2026-10-25T06:00", "to": "2026-10-25T12:00"}
+    assert texts(world, **hours) == ("2026-10-25T01:00", "2026-10-25T06:00")
+    assert texts(world, since="2026-12-01T00:00", to="2026-12-02T00:00") is None
+
+
+def test_a_comparison_is_not_compared_itself(world: World) -> None:
+    before = world.scope(range="7d").before()
+    assert before is not None
+    assert before.before() is None
+    assert before.elapsed_ms == before.end_ms - before.start_ms
+
+
+def test_elapsed_is_what_has_passed(world: World) -> None:
+    scope = world.scope(range="24h")
+    assert scope.elapsed_ms == world.now_ms - scope.start_ms
+    assert world.scope(since="2026-10-01T00:00", to="2026-10-02T00:00").elapsed_ms == 86_400_000
+    assert world.scope(since="2026-12-01T00:00", to="2026-12-02T00:00").elapsed_ms == 0

@@ -8,8 +8,8 @@ import pytest
 
 from fmd_admin.errors import BatchRefusedError
 from fmd_admin.faults import Faults
-from fmd_admin.recorder.recorder import Recorder
-from fmd_admin.records import Batch, RequestRecord
+from fmd_admin.recorder.recorder import MAX_WEIGHT, Recorder
+from fmd_admin.records import Batch, Outlier, RequestRecord, Row
 
 
 class Shelf:
@@ -230,6 +230,61 @@ def test_a_record_that_cannot_be_read_is_counted(make: Make, shelf: Shelf) -> No
     recorder.flush()
     assert shelf.endpoints == ["good"]
     assert recorder.dropped == 1
+
+
+class Seen:
+    """A detail of a request."""
+
+    def __init__(self, weight: int, error: Exception | None = None) -> None:
+        self.weight = weight
+        self.error = error
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        if self.error is not None:
+            raise self.error
+        batch.outliers.append(Outlier(**{f: getattr(row, f) for f in Row.__slots__}, limit_ms=1.0))
+
+
+def test_a_detail_that_cannot_be_made_costs_nothing_else(make: Make, shelf: Shelf) -> None:
+    recorder = make(interval_s=1.0)
+    for name, error in (("a", None), ("b", RuntimeError("on purpose")), ("c", None)):
+        recorder.append_heavy(record(name)._replace(detail=Seen(10, error)))
+    recorder.flush()
+    assert shelf.endpoints == ["a", "b", "c"]
+    assert [made.endpoint for made in shelf.batches[0].outliers] == ["a", "c"]
+    assert recorder.dropped == 0
+    assert recorder._faults.total() == 1
+
+
+def test_room_for_details_comes_back(make: Make, shelf: Shelf) -> None:
+    recorder = make(interval_s=1.0)
+    recorder.append_heavy(record("a")._replace(detail=Seen(MAX_WEIGHT)))
+    recorder.append_heavy(record("b")._replace(detail=Seen(1)))
+    assert recorder.details_dropped == 1
+    recorder.flush()
+    assert shelf.endpoints == ["a", "b"]
+    # Also where nothing of a batch could be read.
+    recorder.append_heavy(record(b"x")._replace(detail=Seen(MAX_WEIGHT)))  # type: ignore[arg-type]
+    recorder.flush()
+    recorder.append_heavy(record("c")._replace(detail=Seen(MAX_WEIGHT)))
+    recorder.flush()
+    assert recorder.details_dropped == 1
+    assert [made.endpoint for batch in shelf.batches for made in batch.outliers] == ["a", "c"]
+
+
+def test_what_is_left_out_is_counted_exactly(make: Make, shelf: Shelf) -> None:
+    recorder = make(limit=100_000)
+    threads = [
+        threading.Thread(target=lambda: [recorder.leave_out("a") for _ in range(500)])
+        for _ in range(8)
+    ]
+    recorder.append(record())
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.flush()
+    assert sum(batch.left_out.get("a", 0) for batch in shelf.batches) == 4_000
 
 
 def test_a_flush_ends_while_requests_come_in(make: Make, shelf: Shelf) -> None:

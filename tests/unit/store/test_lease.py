@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, text
 
 from fmd_admin.errors import LeaseLostError
+from fmd_admin.store.job_models import Lease as LeaseRow
 from fmd_admin.store.lease import Lease
-from fmd_admin.store.models import Lease as LeaseRow
 from fmd_admin.store.store import Store
 
 from ...support import new_store

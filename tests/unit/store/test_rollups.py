@@ -9,12 +9,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from alembic import command
 from sqlalchemy import BigInteger, delete, func, select, type_coerce, update
 
 from fmd_admin.records import Batch, Row
 from fmd_admin.store import histogram, schema
 from fmd_admin.store.models import (
     Day,
+    DayStatus,
     Endpoint,
     Hour,
     HourStatus,
@@ -173,26 +175,38 @@ def stored(
 
 
 def statuses(store: Store) -> dict[Any, int]:
+    return _statuses(store, HourStatus, HourStatus.hour, local_hour)
+
+
+def _statuses(
+    store: Store, table: Any, moment: Any, cell: Callable[[int, ZoneInfo], tuple[object, ...]]
+) -> dict[Any, int]:
     with store.read() as connection:
         rows = connection.execute(
             select(
-                type_coerce(HourStatus.hour, BigInteger),
-                HourStatus.endpoint_id,
-                HourStatus.version_id,
-                HourStatus.status,
-                HourStatus.hits,
+                type_coerce(moment, BigInteger),
+                table.endpoint_id,
+                table.version_id,
+                table.status,
+                table.hits,
             )
         ).all()
     return {
-        (local_hour(hour, store.timezone), endpoint_id, version_id, status): hits
-        for hour, endpoint_id, version_id, status, hits in rows
+        (cell(start, store.timezone), endpoint_id, version_id, status): hits
+        for start, endpoint_id, version_id, status, hits in rows
     }
 
 
-def naive_statuses(store: Store) -> dict[Any, int]:
+def day_statuses(store: Store) -> dict[Any, int]:
+    return _statuses(store, DayStatus, DayStatus.day, local_day)
+
+
+def naive_statuses(
+    store: Store, cell: Callable[[int, ZoneInfo], tuple[object, ...]] = local_hour
+) -> dict[Any, int]:
     found: dict[Any, int] = {}
     for time_ms, endpoint_id, version_id, _, status in raw_rows(store):
-        key = (local_hour(time_ms, store.timezone), endpoint_id, version_id, status)
+        key = (cell(time_ms, store.timezone), endpoint_id, version_id, status)
         found[key] = found.get(key, 0) + 1
     return found
 
@@ -202,6 +216,7 @@ def check(store: Store) -> None:
     assert stored(store, Hour, Hour.hour, local_hour) == naive(store, local_hour)
     assert stored(store, Day, Day.day, local_day) == naive(store, local_day)
     assert statuses(store) == naive_statuses(store)
+    assert day_statuses(store) == naive_statuses(store, local_day)
 
 
 def count(store: Store, table: Any) -> int:
@@ -297,6 +312,7 @@ def test_rebuild_mends_wrong_rollups(make_store: MakeStore, zone: str) -> None:
         connection.execute(update(Day).values(hits=0))
         connection.execute(delete(HourStatus).where(HourStatus.status == 404))
         connection.execute(update(HourStatus).values(status=299).where(HourStatus.status == 500))
+        connection.execute(update(DayStatus).values(hits=3))
         connection.execute(delete(RollupDelta))
     report = rebuild(store)
     assert report.kept_hour is None
@@ -325,6 +341,7 @@ def test_rebuild_keeps_what_has_no_raw_rows_any_more(make_store: MakeStore) -> N
         stored(store, Hour, Hour.hour, local_hour),
         stored(store, Day, Day.day, local_day),
         statuses(store),
+        day_statuses(store),
     )
     # Pruned in the middle of an hour in the middle of a day.
     times = sorted(row[0] for row in raw_rows(store))
@@ -348,6 +365,7 @@ def test_rebuild_keeps_what_has_no_raw_rows_any_more(make_store: MakeStore) -> N
         for key, row in before[1].items()
     }
     assert statuses(store) == before[2]
+    assert day_statuses(store) == before[3]
 
 
 def test_rebuild_without_raw_rows_keeps_all(make_store: MakeStore) -> None:
@@ -444,4 +462,23 @@ def test_rebuild_keeps_the_time_of_endpoints_at_level_0(store: Store) -> None:
         found = connection.scalar(select(Endpoint.last_requested).where(Endpoint.name == "login"))
     assert found is not None
     assert to_millis(found) == late
+    check(store)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Amsterdam", "Asia/Kolkata"])
+def test_the_migration_adds_up_the_days_that_are_there(make_store: MakeStore, zone: str) -> None:
+    store = make_store(zone)
+    feeder = Feeder(store)
+    for _ in range(6):
+        feeder.write(60, hours=9 * 24)
+    merge(store)
+    feeder.write(60)
+    with store.write() as connection:
+        config, script = schema._alembic()
+        config.attributes["connection"] = connection
+        before = script.get_revision("0006").down_revision
+        assert isinstance(before, str)
+        command.downgrade(config, before)
+    assert schema.migrate(store)
+    merge(store)
     check(store)

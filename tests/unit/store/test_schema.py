@@ -3,9 +3,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -19,6 +21,7 @@ from ...support import new_store
 
 START = """
 import sys
+import time
 from pathlib import Path
 from tests.support import new_store
 from fmd_admin.store import schema
@@ -77,3 +80,33 @@ def test_missing_and_newer_tables_are_refused_with_the_mend(tmp_path: Path) -> N
     with pytest.raises(SchemaError, match="pip install --upgrade"):
         schema.migrate(store)
     store.close()
+
+
+def test_lines_of_code_that_were_there_before_count_from_the_upgrade(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    config, _ = schema._alembic()
+    with store.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        line = "'d', 'views.py', 1, 'index', 'return 1', 1"
+        connection.execute(
+            text(
+                "INSERT INTO fmd_code_line (digest, file, line, function, source, own) "
+                f"VALUES ({line})"
+            )
+        )
+    assert schema.migrate(store)
+    with store.read() as connection:
+        seen_ms = connection.scalar(text("SELECT seen_at FROM fmd_code_line")) or 0
+    assert abs(seen_ms / 1000 - time.time()) < 60
+    store.close()
+
+
+def test_every_migration_can_be_taken_back(store: Store) -> None:
+    config, _ = schema._alembic()
+    with store.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        left = set(inspect(connection).get_table_names())
+    assert left == {schema.VERSION_TABLE}
+    assert schema.migrate(store)

@@ -49,7 +49,7 @@ def test_endpoint_appears_with_its_hits(bound: Bound, anna: Browser) -> None:
     request_hello(bound, 3)
     page = anna.get("/overview").text
     id, _ = endpoints(bound)["hello"]
-    assert f'href="/dashboard/endpoint/{id}/hourly-utilization"' in page
+    assert f'href="/dashboard/endpoint/{id}"' in page
     assert re.search(r'data-label="Today">3<', page)
 
 
@@ -145,7 +145,7 @@ def test_form_of_an_endpoint_goes_back_to_its_page(bound: Bound, anna: Browser) 
     id, _ = endpoints(bound)["hello"]
     form = {"ids": str(id), "level": "2", "endpoint_id": str(id), "back": "range=24h"}
     answer = anna.post("/overview/level", form)
-    assert answer.location == f"/dashboard/endpoint/{id}/hourly-utilization?range=24h"
+    assert answer.location == f"/dashboard/endpoint/{id}?range=24h"
 
 
 def test_back_never_leads_elsewhere(bound: Bound, anna: Browser) -> None:

@@ -13,13 +13,20 @@ from ....support import Bound
 from ..browser import Browser
 from .test_overview import endpoints, request_hello, visit
 
-PAGES = ("hourly-utilization", "daily-utilization", "api-performance")
+PAGES = (
+    "hourly-utilization",
+    "multi-version-utilization",
+    "daily-utilization",
+    "api-performance",
+    "version-performance",
+)
 
 
 def paths(bound: Bound) -> list[str]:
     """Every page of a chart, the one of the endpoint hello included."""
     id, _ = endpoints(bound)["hello"]
-    return [*(f"/{page}" for page in PAGES), f"/endpoint/{id}/hourly-utilization"]
+    tabs = ("hourly-utilization", "versions")
+    return [*(f"/{page}" for page in PAGES), *(f"/endpoint/{id}/{tab}" for tab in tabs)]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -68,7 +75,7 @@ def test_data_of_every_page_holds_the_hits(bound: Bound, anna: Browser) -> None:
     (box,) = anna.get("/api-performance/data.json").get_json()["boxes"]
     assert (box["name"], box["hits"]) == ("hello", 5)
     assert box["min_ms"] <= box["median_ms"] <= box["max_ms"]
-    assert box["url"] == f"/dashboard/endpoint/{id}/hourly-utilization"
+    assert box["url"] == f"/dashboard/endpoint/{id}"
 
 
 def test_csv_and_data_table_agree(bound: Bound, anna: Browser) -> None:
@@ -148,6 +155,7 @@ def test_hostile_names_are_inert_in_page_and_data(bound: Bound, anna: Browser) -
 def test_no_address_ends_with_a_slash(bound: Bound) -> None:
     for rule in bound.monitor.panel_app.url_map.iter_rules():
         view = rule.endpoint.partition(".")[0]
-        if view in {"overview", "hourly", "daily", "performance"}:
+        pages = {"multi_version", "version_performance", "status_codes"}
+        if view in {"overview", "hourly", "daily", "performance", *pages}:
             assert not rule.rule.endswith("/")
             assert "static" not in rule.rule

@@ -1,0 +1,25 @@
+"""python -m benchmarks overhead|memory [options]"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from . import memory, overhead
+
+COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
+    "memory": memory.main,
+    "overhead": overhead.main,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark that is named first."""
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"usage: python -m benchmarks {'|'.join(COMMANDS)} [--help]", file=sys.stderr)
+        return 2
+    return COMMANDS[arguments[0]](arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

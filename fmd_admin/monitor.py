@@ -1,0 +1,308 @@
+"""Monitor: everything that fmd_admin has for one host app. The only place that knows all parts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+from flask import Flask
+from sqlalchemy.exc import DBAPIError
+
+from . import lifecycle
+from . import settings as settings_table
+from .admin.context import Panel
+from .admin.mount import Mount
+from .admin.site import build_site, new_panel_app
+from .collect.address import anonymized
+from .collect.collector import Collector
+from .collect.innermost import wrap_innermost
+from .collect.redaction import Redactor, words_of
+from .collect.tracing import Rules
+from .collect.version import host_version
+from .collect.watching import Watch
+from .faults import Faults
+from .jobs.graph_runs import GraphRuns
+from .jobs.graphs import Graphs
+from .jobs.scheduler import Jobs
+from .read.means import means
+from .recorder.batching import storable
+from .recorder.recorder import Recorder
+from .recorder.vitals import fault_rows, identity
+from .records import Batch, Frame
+from .store import accounts, schema
+from .store.live import LiveConfig, internal_value
+from .store.presence import Presence
+from .store.store import Store
+from .store.writer import BatchWriter
+from .version import __version__
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+logger = logging.getLogger("fmd_admin")
+
+#: In click's context while ``flask fmd migrate`` runs.
+MIGRATING = "fmd_admin.migrating"
+_SESSION_LABEL = b"fmd_admin panel session"
+
+
+class Monitor:
+    """Everything that fmd_admin has for one host app: ``app.extensions["fmd_admin"]``."""
+
+    def __init__(
+        self,
+        app: Flask,
+        loaded: settings_table.Loaded,
+        *,
+        group_by: Any,
+        get_ip: Callable[[], str | None] | None,
+        graphs: Graphs,
+    ) -> None:
+        values = loaded.values
+        # Not the app itself: it refers to us, and must be free to go.
+        self._host = weakref.ref(app)
+        self.faults = Faults()
+        self.config = LiveConfig(loaded)
+        self.panel_app = new_panel_app()
+        self.store = Store(self.panel_app, values, folder=app.instance_path)
+        self._ready = False
+        self._prepare_lock = threading.Lock()
+        self._applied: object = None
+        self._kept_secret: bytes | None = None
+        self._writer = BatchWriter(
+            self.store,
+            lambda: self.config.values.monitor_level,
+            self._source,
+        )
+        self.jobs = Jobs(
+            self.store,
+            secrets.token_hex(16),
+            report=self.faults.report,
+            graphs=GraphRuns(self.store, graphs, self._host, self.faults.report),
+            loaded=lambda: self.config.loaded,
+        )
+        self._presence = Presence(self.store)
+        self._began_ms = time.time_ns() // 1_000_000
+        self.recorder = Recorder(
+            self._write,
+            version=storable(host_version(app_version=values.app_version, git=values.git)),
+            limit=values.buffer_size,
+            interval_s=values.flush_interval_s,
+            faults=self.faults,
+            tick=self._tick,
+            clean_ip=self._clean_ip,
+        )
+        self.watch = Watch(
+            append=self.recorder.append,
+            append_heavy=self.recorder.append_heavy,
+            leave_out=self.recorder.leave_out,
+            faults=self.faults,
+            call=Collector.__call__.__code__,
+            import_name=app.import_name,
+        )
+        self.panel = Panel(
+            store=self.store,
+            config=self.config,
+            counters=self.counters,
+            vitals=self.vitals,
+            pruning=self.jobs.pruning,
+            started=self.recorder.start,
+            secret=self._secret,
+            version=__version__,
+        )
+        self.admin = build_site(self.panel_app, self.panel)
+        self._start(app, group_by, get_ip)
+
+    def _start(self, app: Flask, group_by: Any, get_ip: Callable[[], str | None] | None) -> None:
+        """Prepare the store, then let requests in."""
+        self._debug = app.debug
+        try:
+            self._prepare()
+        except DBAPIError:
+            # The host must start without its monitor's database; the flusher tries again.
+            self.faults.report("opening the store (tried again until it answers)")
+        # No connection may be open when a server forks.
+        self.store.close()
+
+        def wrap(wsgi_app: WSGIApplication) -> WSGIApplication:
+            self.collector = Collector(
+                app,
+                wsgi_app,
+                append=self.recorder.append,
+                touched=self.recorder.touched,
+                faults=self.faults,
+                group_by=group_by,
+                get_ip=get_ip,
+            )
+            return Mount(self.collector, self.config.values.link, self.panel_app)
+
+        if not wrap_innermost(app, wrap):
+            logger.warning(
+                "fmd_admin: a middleware hides the app's own WSGI callable, so requests are "
+                "measured outside of it. Bind fmd_admin before adding that middleware."
+            )
+        self._apply()
+        lifecycle.watch(self)
+
+    def _prepare(self) -> None:
+        """Bring the tables up, make the first account, read levels and settings; once."""
+        with self._prepare_lock:
+            if self._ready or _migrating():
+                return
+            if self.config.values.auto_migrate:
+                schema.migrate(self.store)
+            else:
+                schema.check_schema(self.store)
+            credentials = accounts.first_start(self.store, self.config.values, self._debug)
+            if credentials is not None:
+                announce(credentials, self.config.values.link)
+            with self.store.read() as connection:
+                self.config.refresh(connection)
+            self._ready = True
+
+    def _write(self, batch: Batch) -> None:
+        if not self._ready:
+            self._prepare()
+        self._writer.write(batch)
+        self.watch.learn(batch.rows)
+
+    def _tick(self) -> None:
+        """About once a second in the flusher: what changed in the store, and the jobs' lease."""
+        if not self._ready:
+            self._prepare()
+        with self.store.read() as connection:
+            self.config.refresh(connection)
+        self._apply()
+        self.jobs.tick(threads=not self.recorder.inline)
+        self._presence.beat(*self.recorder.mark, self.vitals, self.jobs.began_ms)
+
+    def _apply(self) -> None:
+        state = self.config.levels
+        if state is self._applied:
+            return
+        values = self.config.values
+        self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
+        self._watch_requests()
+        self._applied = state
+        for refusal in self.config.refused:
+            logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
+
+    def _watch_requests(self) -> None:
+        """Take over what counts for levels 2 and 3."""
+        values = self.config.values
+        watch = self.watch
+        watch.apply(
+            Rules(
+                levels=self.config.levels,
+                default=values.monitor_level,
+                period_ms=values.sampling_period_ms,
+                words=words_of(values.redact),
+                ip=values.ip,
+                with_json=values.outlier_json_body,
+            ),
+            constant=values.outlier_detection_constant,
+            min_ms=values.outlier_min_ms,
+            outliers_per_minute=values.outliers_per_minute,
+        )
+        self.collector.watch = watch if watch.is_on else None
+        if watch.is_on and self._ready:
+            with self.store.read() as connection:
+                watch.seed(means(connection))
+
+    def _source(self, frame: Frame) -> str:
+        """Return the text of a line of code as it may be stored."""
+        redactor = Redactor(words_of(self.config.values.redact))
+        return redactor.source(self.watch.frames.source(frame))
+
+    def _clean_ip(self, address: str) -> str | None:
+        how = self.config.values.ip
+        if how == "off":
+            return None
+        return anonymized(address) if how == "anonymized" else address
+
+    def _secret(self) -> bytes:
+        """The panel's session key: derived from the host's, or kept in the store without one."""
+        host = self._host()
+        key = host.secret_key if host is not None else None
+        if key:
+            raw = key.encode() if isinstance(key, str) else key
+            return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
+        if self._kept_secret is None:
+            with self.store.write() as connection:
+                kept = internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
+            self._kept_secret = kept.encode()
+        return self._kept_secret
+
+    def counters(self) -> Mapping[str, int]:
+        """Return this process's counts: stored, waiting and dropped requests, our faults.
+
+        ``details_dropped`` are profiles and outliers for which there was no room.
+        """
+        return {
+            "stored": self.recorder.stored,
+            "waiting": self.recorder.depth,
+            "dropped": self.recorder.dropped,
+            "details_dropped": self.recorder.details_dropped,
+            "faults": self.faults.total(),
+        }
+
+    def vitals(self) -> dict[str, Any]:
+        """Return what the system page shows of this process, fit for JSON. Times are UTC ms."""
+        return {
+            **identity(),
+            **self.counters(),
+            **self.recorder.write_times.figures(),
+            "buffer": self.config.values.buffer_size,
+            "began_at": self._began_ms,
+            "jobs_since": self.jobs.began_ms,
+            "version": __version__,
+            "app_version": self.recorder.version,
+            "inline": self.recorder.inline,
+            "unavailable": self.watch.watcher.unavailable,
+            "fault_rows": fault_rows(self.faults),
+        }
+
+    def close(self) -> None:
+        """Write what is left and end the threads. Called at the end of the process."""
+        self.watch.close()
+        self.recorder.close()
+        self.jobs.stop()
+        self.store.close()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process: own connections, buffer, threads and writer."""
+        self.store.after_fork()
+        self._presence.after_fork()
+        self._began_ms = time.time_ns() // 1_000_000
+        self._prepare_lock = threading.Lock()
+        self._writer.after_fork()
+        self.faults.after_fork()
+        self.recorder.after_fork()
+        self.watch.after_fork()
+        self.jobs.after_fork()
+        self.config.forget()
+
+
+def _migrating() -> bool:
+    """Whether ``flask fmd migrate`` runs: it binds the app first and makes the tables then."""
+    context = click.get_current_context(silent=True)
+    return context is not None and MIGRATING in context.meta
+
+
+def announce(credentials: accounts.Credentials, link: str) -> None:
+    """Print the first admin's one-time password on the console, once for all processes."""
+    click.echo(
+        f"\n * fmd_admin: first start. Sign in at /{link.strip('/')}/login\n"
+        f" *   user:     {credentials.username}\n"
+        f" *   password: {credentials.password}\n"
+        " *   It is shown once; change it under Account.\n",
+        err=True,
+    )

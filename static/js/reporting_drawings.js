@@ -1,0 +1,114 @@
+// The chart of the page Reporting: the median of each endpoint before and after.
+"use strict";
+
+(() => {
+  const { requests, fade, ms, shortMs, clip, links, axis } = window.fmdCharts;
+  const TONES = { slower: "bad", faster: "ok" };
+
+  /** A line from the median before (hollow) to the one after (filled), for each endpoint. */
+  function dumbbell(data, color, width) {
+    const rows = data.endpoints.filter((row) => row.drawn);
+    const [first, second] = data.intervals.map((side) => side.name);
+    const tone = ({ verdicts }) =>
+      color(verdicts.map(({ kind }) => TONES[kind]).find(Boolean) ?? "series-1");
+    const colors = rows.map(tone);
+    const before = rows.map((row) => row.before.median_ms);
+    const after = rows.map((row) => row.after.median_ms);
+    const smallest = Math.max(Math.min(...before, ...after), 0.001);
+    const largest = Math.max(...before, ...after, smallest * 2);
+    const points = (label, values, fill) => ({
+      type: "line", label, data: values, showLine: false, pointBackgroundColor: fill,
+      pointBorderColor: colors, pointBorderWidth: 2, pointRadius: 5, pointHoverRadius: 6,
+      pointHoverBackgroundColor: fill, pointHoverBorderColor: colors,
+    });
+    const change = (row) => {
+      const part = row.after.median_ms / row.before.median_ms - 1;
+      return `${part < 0 ? "−" : "+"}${Math.abs(100 * part).toFixed(Math.abs(part) < 0.0995 ? 1 : 0)} %`;
+    };
+    const lines = (row) => [
+      `${first}: ${ms(row.before.median_ms)}, ${requests(row.before.hits)}`,
+      `${second}: ${ms(row.after.median_ms)}, ${requests(row.after.hits)}`,
+      `median ${change(row)}`,
+    ];
+    return {
+      height: 30 * rows.length + 96,
+      config: {
+        type: "bar",
+        data: {
+          labels: rows.map((row) => row.name),
+          datasets: [
+            points(second, after, colors),
+            points(first, before, color("surface")),
+            {
+              label: "change",
+              data: rows.map((row, index) => [before[index], after[index]].sort((a, b) => a - b)),
+              backgroundColor: colors.map((one) => fade(one, 0.45)),
+              hoverBackgroundColor: colors.map((one) => fade(one, 0.45)),
+              barThickness: 4,
+              borderSkipped: false,
+            },
+          ],
+        },
+        options: {
+          indexAxis: "y",
+          interaction: { mode: "index", axis: "y", intersect: false },
+          ...links(({ index }) => rows[index].url),
+          plugins: {
+            legend: {
+              position: "top",
+              align: "start",
+              // What is hollow and what is filled; a click would take half of each pair away.
+              onClick: () => {},
+              labels: {
+                color: color("text"), usePointStyle: true, boxHeight: 7, padding: 14,
+                generateLabels: () => [
+                  { text: first, fillStyle: color("surface"), datasetIndex: 1 },
+                  { text: second, fillStyle: color("muted"), datasetIndex: 0 },
+                ].map((label) => ({
+                  ...label, text: clip(label.text, 32), fontColor: color("text"),
+                  strokeStyle: color("muted"), lineWidth: 2, pointStyle: "circle",
+                })),
+              },
+            },
+            tooltip: {
+              displayColors: false,
+              filter: (item) => item.datasetIndex === 0,
+              callbacks: {
+                title: ([item]) => (item ? rows[item.dataIndex].name : ""),
+                label: (item) => lines(rows[item.dataIndex]),
+              },
+            },
+          },
+          scales: {
+            x: axis(color, {
+              type: "logarithmic",
+              position: rows.length > 14 ? "top" : "bottom",
+              min: smallest * 0.8,
+              max: largest * 1.25,
+              title: { display: true, text: "Median duration (logarithmic)", color: color("muted") },
+              ticks: {
+                maxRotation: 0,
+                autoSkipPadding: 14,
+                callback: (value) => {
+                  const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+                  const shown = largest / smallest > 1000 ? [1] : [1, 2, 5];
+                  return shown.includes(Math.round(digit * 1e6) / 1e6) ? shortMs(value) : null;
+                },
+              },
+            }),
+            y: axis(color, {
+              grid: { display: false },
+              ticks: {
+                autoSkip: false,
+                color: color("text"),
+                callback: (index) => clip(rows[index].name, width < 500 ? 14 : 40),
+              },
+            }),
+          },
+        },
+      },
+    };
+  }
+
+  Object.assign((window.fmdDrawings ??= {}), { dumbbell });
+})();

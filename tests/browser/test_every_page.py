@@ -1,0 +1,139 @@
+"""Every page: wide and narrow, light and dark, with nothing and with too much on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pprint import pformat
+from typing import Any, Literal
+
+import pytest
+from flask import Flask
+
+from fmd_admin.records import Row
+
+from ..support import Bound
+from . import cdn
+from .conftest import OpenSite, OpenVisitor
+from .pages import every_page
+from .site import Site, fill, past
+from .visitor import Visitor
+
+pytestmark = pytest.mark.browser
+
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+#: Bytes of a page that a browser still shows at once.
+LARGEST_PAGE = 2_000_000
+#: What a page must not have, by axe-core's own measure.
+GRAVE = ("serious", "critical")
+_AXE = """
+async () => {
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  return violations.map(({ id, impact, nodes }) =>
+    [id, impact, nodes.slice(0, 5).map((node) => `${node.html} ${node.failureSummary}`)]);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    (content,) = cdn.assets((cdn.AXE,)).values()
+    return content.decode()
+
+
+def drawn(visitor: Visitor) -> None:
+    """Wait until the charts of the page, if it has some, are there."""
+    visitor.wait_for(
+        """[...document.querySelectorAll("figure[data-chart]")].every(
+          (figure) => window.Chart?.getChart(figure.querySelector("canvas")))"""
+    )
+
+
+def grave_faults(visitor: Visitor, axe: str) -> list[Any]:
+    visitor.page.evaluate(axe)
+    found: list[Any] = visitor.page.evaluate(_AXE)
+    return [fault for fault in found if fault[1] in GRAVE]
+
+
+def overflow(visitor: Visitor) -> int:
+    """How many pixels the page is wider than the screen."""
+    found: int = visitor.find("html").evaluate("(html) => html.scrollWidth - innerWidth")
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_everybody_can_use_it(
+    site: Site,
+    visit: OpenVisitor,
+    axe: str,
+    size: dict[str, int],
+    scheme: Literal["light", "dark"],
+) -> None:
+    visitor = visit(site, viewport=size, color_scheme=scheme).log_in()
+    visitor.allow("status of 404")
+    found = {}
+    for path in every_page(site):
+        visitor.go(path)
+        drawn(visitor)
+        faults = grave_faults(visitor, axe)
+        if faults or overflow(visitor) > 0:
+            found[path] = (overflow(visitor), faults)
+    assert found == {}, pformat(found)
+
+
+def test_the_login_can_be_used_by_everybody(site: Site, visit: OpenVisitor, axe: str) -> None:
+    for scheme in ("light", "dark"):
+        visitor = visit(site, color_scheme=scheme)
+        visitor.go("/login")
+        assert grave_faults(visitor, axe) == []
+
+
+LONG = "a_name_of_200_characters_without_a_place_to_break" * 4 + "1234"
+HOSTILE = '"><script>alert(1)</script>'
+
+
+def crowd() -> Iterator[tuple[str, Row]]:
+    """300 endpoints, 50 versions, 400 users; names that are long and names that are markup."""
+    names = [f"blueprint_{n % 20}.endpoint_{n}" for n in range(298)] + [LONG, HOSTILE]
+    for version in range(50):
+        for n, name in enumerate(names[version::7]):
+            time_ms = past(1 + version % 6, 10) + 1000 * n
+            status = (200, 200, 404, 500)[(n + version) % 4]
+            yield (
+                HOSTILE if version == 3 else f"1.{version}",
+                Row(time_ms, name, 2.0 + n * 3 + version, status, "GET", f"{name}-{n}", f"::{n:x}"),
+            )
+
+
+def one() -> Iterator[tuple[str, Row]]:
+    yield "1.0", Row(past(1, 10), "index", 3.0, 200, "GET", None, None)
+
+
+@pytest.mark.parametrize("rows", [one, crowd], ids=["one request", "a crowd"])
+def test_every_page_keeps_its_shape(open_site: OpenSite, visit: OpenVisitor, rows: Any) -> None:
+    def prepare(bound: Bound) -> None:
+        fill(bound.monitor.store, rows())
+
+    keeps_its_shape(open_site(Flask("crowd"), prepare=prepare), visit)
+
+
+def test_every_page_without_anything_keeps_its_shape(
+    open_site: OpenSite, visit: OpenVisitor
+) -> None:
+    site = open_site(Flask("empty"))
+    keeps_its_shape(site, visit)
+
+
+def keeps_its_shape(site: Site, visit: OpenVisitor) -> None:
+    found = {}
+    for size in (WIDE, NARROW):
+        visitor = visit(site, viewport=size).log_in()
+        visitor.allow("status of 404")
+        for path in every_page(site):
+            answer = visitor.go(path)
+            drawn(visitor)
+            length = len(answer.body())
+            if overflow(visitor) > 0 or length > LARGEST_PAGE:
+                found[path, size["width"]] = (overflow(visitor), length)
+            assert visitor.find("h1").first.is_visible(), path
+    assert found == {}, pformat(found)

@@ -1,0 +1,98 @@
+"""Requests without a server and without Flask, as the watcher sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from fmd_admin.collect.exchange import Exchange
+from fmd_admin.collect.tracing import Rules
+from fmd_admin.collect.watching import Watch, WatchedExchange
+from fmd_admin.faults import Faults
+from fmd_admin.records import Batch, Outlier, Profile, RequestRecord, Row
+
+DEADLINE_S = 20.0
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so within {DEADLINE_S} s"
+        time.sleep(0.001)
+
+
+def call(exchange: Exchange, view: Callable[[], object]) -> None:
+    """What the collector's __call__ is in the real thing."""
+    assert exchange is not None
+    view()
+
+
+def environment(endpoint: str = "index", **more: Any) -> dict[str, Any]:
+    rule = SimpleNamespace(endpoint=endpoint, arguments=set(), map=None)
+    request = SimpleNamespace(url_rule=rule, routing_exception=None)
+    return {"REQUEST_METHOD": "GET", "werkzeug.request": request, **more}
+
+
+class Watched:
+    """A watch with what came out of it."""
+
+    def __init__(self, level: int = 2, *, limit_ms: float | None = None, **rules: Any) -> None:
+        self.records: list[RequestRecord] = []
+        self.heavy: list[RequestRecord] = []
+        self.left_out: list[str] = []
+        self.faults = Faults()
+        self.watch = Watch(
+            append=self.records.append,
+            append_heavy=self.heavy.append,
+            leave_out=self.left_out.append,
+            faults=self.faults,
+            call=call.__code__,
+        )
+        self.rules = Rules(default=level, **rules)
+        self.apply()
+        if limit_ms is not None:
+            self.watch.means.limits_ns["index"] = int(limit_ms * 1e6)
+
+    def apply(self, level: int | None = None, per_minute: int = 20) -> None:
+        if level is not None:
+            self.rules = Rules(default=level, period_ms=self.rules.period_ms)
+        self.watch.apply(self.rules, constant=2.5, min_ms=0.0, outliers_per_minute=per_minute)
+
+    def begin(self, environ: dict[str, Any] | None = None) -> WatchedExchange:
+        def identify(exchange: Exchange, _late: bool) -> None:
+            rule = exchange.environ["werkzeug.request"].url_rule
+            exchange.endpoint = rule.endpoint
+
+        return WatchedExchange(
+            self.watch, identify, environ or environment(), lambda *_: lambda _: None
+        )
+
+    def request(self, view: Callable[[], object], environ: dict[str, Any] | None = None) -> None:
+        """One whole request."""
+        exchange = self.begin(environ)
+        try:
+            call(exchange, view)
+            exchange.start("200 OK", [])
+        finally:
+            exchange.end()
+
+    def batch(self) -> Batch:
+        """What the flusher makes of all records."""
+        batch = Batch("w", 1, "1")
+        for record in self.records + self.heavy:
+            duration_ms = (record.end_ns - record.start_ns) / 1e6
+            row = Row(0, record.endpoint, duration_ms, 200, "GET", None, None)
+            if record.detail is not None:
+                record.detail.add_to(batch, row)
+        return batch
+
+    def outlier(self) -> Outlier:
+        [made] = self.batch().outliers
+        return made
+
+    def profile(self) -> Profile:
+        [made] = self.batch().profiles
+        return made
