@@ -15,7 +15,6 @@ import platform
 import struct
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter_ns
 
 #: With one request at a time: nobody but the watcher asks for the interpreter.
@@ -132,12 +131,9 @@ _SLICE_NS = 100_000
 def be_punctual() -> None:
     """Ask Linux to wake the calling thread on time and to let it run at once.
 
-    Its timers may not be late by the usual 50 µs. Where the process may do so (root, or
-    CAP_SYS_NICE), the thread gets real-time priority: on a machine with too much to do, and in a
-    container over its share of the processor, it would otherwise run when the request next waits,
-    and count the pause for what it finds then. It runs for about 100 µs at a time, and rests
-    longer where that adds up (see the watcher's REST). Elsewhere it asks for short slices, for
-    which newer kernels interrupt others. Other threads stay as they are.
+    Its timers may not be late by the usual 50 µs, and it asks for short slices, for which newer
+    kernels interrupt others. Both are what any thread may have: no priority over the host's
+    threads or other processes, which stay as they are.
     """
     if sys.platform != "linux":
         return
@@ -146,10 +142,6 @@ def be_punctual() -> None:
         libc.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
     if os.sched_getscheduler(0) != _SCHED_OTHER:
         # The host has chosen already.
-        return
-    with suppress(OSError):
-        # Of the calling thread only, and nothing that it starts inherits it.
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
         return
     number = _SCHED_SETATTR.get(platform.machine())
     if number is None:

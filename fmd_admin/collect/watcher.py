@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import UNMATCHED
+from .garbage import GarbagePause
 from .machine import Load, Machine
 from .means import Means
 from .outliers import Cap, Stuck
@@ -44,6 +45,7 @@ KEEP_UP_NS = 1_000_000_000
 _JOIN_S = 5.0
 
 NO_THREADS = "The server runs without threads, so that no stack can be taken."
+NO_LOCK = "Python runs without its interpreter lock, so that no stack can be taken."
 GREENLETS = "The server runs requests as greenlets, so that no stack can be taken."
 
 
@@ -65,6 +67,7 @@ class Watcher:
         self.period_s: float | None = None
         self._interval = SwitchInterval()
         self._lateness = Lateness()
+        self._garbage = GarbagePause()
         self._reset()
 
     def _reset(self) -> None:
@@ -143,6 +146,7 @@ class Watcher:
     def after_fork(self) -> None:
         """Begin anew in a child: the parent's requests and its thread are the parent's."""
         self._interval.restore()
+        self._garbage.end()
         self._reset()
 
     def settle(self) -> None:
@@ -270,10 +274,10 @@ class Watcher:
         self._mean_cost_ns += (min(before_ns, self._cost_ns) - self._mean_cost_ns) // _LOOKS
         return self._mean_cost_ns * REST
 
-    def _wanted(self) -> dict[int, set[WatchedExchange]]:
-        """Return the requests whose stack is needed now, by thread."""
+    def _wanted(self) -> dict[int, list[WatchedExchange]]:
+        """Return the requests whose stack is needed now, by thread, the oldest first."""
         now_ns = perf_counter_ns()
-        wanted: dict[int, set[WatchedExchange]] = {}
+        wanted: dict[int, list[WatchedExchange]] = {}
         for exchange, thread in self.active.copy().items():
             trace = exchange.trace
             if (
@@ -281,15 +285,24 @@ class Watcher:
                 if trace is None
                 else trace.tree is not None or _is_due(trace, now_ns - exchange.start_ns)
             ):
-                wanted.setdefault(thread, set()).add(exchange)
+                wanted.setdefault(thread, []).append(exchange)
         return wanted
 
     def _stacks_of(
-        self, wanted: dict[int, set[WatchedExchange]]
+        self, wanted: dict[int, list[WatchedExchange]]
     ) -> list[tuple[WatchedExchange, Stack | None]]:
         """Return the stacks of requests; None where one is on no stack."""
         if not wanted:
             return []
+        self._garbage.begin()
+        try:
+            return self._walk(wanted)
+        finally:
+            self._garbage.end()
+
+    def _walk(
+        self, wanted: dict[int, list[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
         tops = sys._current_frames()
         # Our own frame would hold the dict that holds it.
         tops.pop(get_ident(), None)
@@ -414,6 +427,10 @@ def _obstacle() -> str:
     """Return why a thread could not see the requests' stacks; empty if it can."""
     if not threads_available():
         return NO_THREADS
+    # Frames must not be looked at while their threads run on.
+    has_lock = getattr(sys, "_is_gil_enabled", None)
+    if has_lock is not None and not has_lock():
+        return NO_LOCK
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("threading"):
         return GREENLETS

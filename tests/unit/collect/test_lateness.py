@@ -116,24 +116,25 @@ def test_the_interpreter_was_free_or_taken() -> None:
 
 
 @linux
-@pytest.mark.parametrize("allowed", [True, False])
-def test_only_the_calling_thread_is_made_punctual(
-    monkeypatch: pytest.MonkeyPatch, allowed: bool
-) -> None:
-    found: list[int] = []
+def test_no_thread_gets_priority() -> None:
+    """Neither the one that is made punctual nor any other; see test_switching for its timers."""
+
+    def priority() -> tuple[int, int, int]:
+        return (
+            os.sched_getscheduler(0),
+            os.getpriority(os.PRIO_PROCESS, 0),
+            os.sched_getparam(0).sched_priority,
+        )
+
+    found: list[tuple[int, int, int]] = []
 
     def run() -> None:
         be_punctual()
-        found.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        found.append(priority())
 
-    def refuse(*_: object) -> None:
-        raise PermissionError("not for you")
-
-    before = os.sched_getscheduler(0)
-    if not allowed:
-        monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    before = priority()
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found[0] in ({os.SCHED_RR, os.SCHED_OTHER} if allowed else {os.SCHED_OTHER})
-    assert os.sched_getscheduler(0) == before
+    assert found == [before]
+    assert priority() == before
