@@ -195,14 +195,19 @@ class Watcher:
         if self.period_s is None:
             self._bell.acquire(True, max(self._due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
             return not self._closed
-        self._interval.shorten(alone=len(self.active) <= 1)
-        self._bell.acquire(True, self._lateness.until_wake_s(self._due_ns))
+        self._rest(self._lateness.until_wake_s(self._due_ns))
         left_s = self._lateness.until_due_s()
         if left_s > 0:
-            self._bell.acquire(True, left_s)
-        # At once: the requests want to go on, and would have us wait in the middle of our look.
-        self._interval.restore()
+            self._rest(left_s)
         return not self._closed
+
+    def _rest(self, duration_s: float) -> None:
+        """Wait, and have the interpreter soon after."""
+        self._interval.shorten(alone=len(self.active) <= 1)
+        self._bell.acquire(True, duration_s)
+        # At once: who gave it to us begins to wait for it now, and as long as is said now. Else the
+        # look would be cut short after 50 µs, and go on where that thread next waits.
+        self._interval.restore()
 
     def _sleep(self) -> bool:
         """Sleep until a request wakes us; False to end."""
