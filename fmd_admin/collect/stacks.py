@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from threading import get_ident
 from types import CodeType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
 from .frames import Frames
+from .garbage import GarbagePause
 
 if TYPE_CHECKING:
     from .watching import WatchedExchange
@@ -51,6 +53,37 @@ class Stacks:
         self._send = send
         self._close = close
         self._to_sync: CodeType | None = None
+        self._garbage = GarbagePause()
+
+    def after_fork(self) -> None:
+        """What another thread was about to do is done in a child."""
+        self._garbage.end()
+
+    def look(
+        self, wanted: Mapping[int, Collection[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
+        """Return the stacks of requests, given by thread; None where one is on no stack."""
+        if not wanted:
+            return []
+        self._garbage.begin()
+        try:
+            return self._walk(wanted)
+        finally:
+            self._garbage.end()
+
+    def _walk(
+        self, wanted: Mapping[int, Collection[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
+        tops = sys._current_frames()
+        # Our own frame would hold the dict that holds it.
+        tops.pop(get_ident(), None)
+        found: list[tuple[WatchedExchange, Stack | None]] = []
+        for thread, exchanges in wanted.items():
+            found.extend(self.find(thread, exchanges, tops))
+        met = {exchange for exchange, _ in found}
+        for exchanges in wanted.values():
+            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
+        return found
 
     def find(
         self,

@@ -6,19 +6,17 @@ requests come in it stays awake, so that none has to pay for waking it; without 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from random import random
-from threading import Lock, RLock, Thread, get_ident
+from threading import Lock, RLock, Thread
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, TypeVar
 
 from ..faults import Faults
-from ..lifecycle import threads_available
 from ..records import UNMATCHED
-from .garbage import GarbagePause
 from .machine import Load, Machine
 from .means import Means
+from .obstacles import NO_THREADS, obstacle
 from .outliers import Cap, Stuck
 from .stacks import Stack, Stacks
 from .switching import MIN_LATE_NS, Lateness, SwitchInterval, be_punctual
@@ -44,10 +42,6 @@ FORGET_NS = 60_000_000_000
 KEEP_UP_NS = 1_000_000_000
 _JOIN_S = 5.0
 
-NO_THREADS = "The server runs without threads, so that no stack can be taken."
-NO_LOCK = "Python runs without its interpreter lock, so that no stack can be taken."
-GREENLETS = "The server runs requests as greenlets, so that no stack can be taken."
-
 
 class Watcher:
     """Watches the requests in ``active`` (exchange → its thread).
@@ -67,7 +61,6 @@ class Watcher:
         self.period_s: float | None = None
         self._interval = SwitchInterval()
         self._lateness = Lateness()
-        self._garbage = GarbagePause()
         self._reset()
 
     def _reset(self) -> None:
@@ -107,7 +100,7 @@ class Watcher:
             self._ring()
 
     def _start(self) -> bool:
-        self.unavailable = _obstacle()
+        self.unavailable = obstacle()
         if not self.unavailable:
             try:
                 thread = Thread(target=self._run, name="fmd_admin-watcher", daemon=True)
@@ -146,7 +139,7 @@ class Watcher:
     def after_fork(self) -> None:
         """Begin anew in a child: the parent's requests and its thread are the parent's."""
         self._interval.restore()
-        self._garbage.end()
+        self._stacks.after_fork()
         self._reset()
 
     def settle(self) -> None:
@@ -232,7 +225,7 @@ class Watcher:
     def _tick(self) -> None:
         # First of all, while everything stands still: a thread that waits for the interpreter
         # gets it after a while, however far we are.
-        found = self._stacks_of(self._wanted()) if self.active else []
+        found = self._stacks.look(self._wanted()) if self.active else []
         now_ns = perf_counter_ns()
         rest_ns = self._rest_ns()
         interval_ns = self._interval_ns(rest_ns)
@@ -292,33 +285,6 @@ class Watcher:
             ):
                 wanted.setdefault(thread, []).append(exchange)
         return wanted
-
-    def _stacks_of(
-        self, wanted: dict[int, list[WatchedExchange]]
-    ) -> list[tuple[WatchedExchange, Stack | None]]:
-        """Return the stacks of requests; None where one is on no stack."""
-        if not wanted:
-            return []
-        self._garbage.begin()
-        try:
-            return self._walk(wanted)
-        finally:
-            self._garbage.end()
-
-    def _walk(
-        self, wanted: dict[int, list[WatchedExchange]]
-    ) -> list[tuple[WatchedExchange, Stack | None]]:
-        tops = sys._current_frames()
-        # Our own frame would hold the dict that holds it.
-        tops.pop(get_ident(), None)
-        found: list[tuple[WatchedExchange, Stack | None]] = []
-        for thread, exchanges in wanted.items():
-            for exchange, stack in self._stacks.find(thread, exchanges, tops):
-                found.append((exchange, stack))
-        met = {exchange for exchange, _ in found}
-        for exchanges in wanted.values():
-            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
-        return found
 
     def _next_look_ns(self, now_ns: int) -> int:
         """Begin notes on new requests; return the time until the next one passes its limit."""
@@ -426,20 +392,3 @@ def _endpoint_of(exchange: WatchedExchange) -> str | None:
 
 def _is_due(trace: Trace, age_ns: int) -> bool:
     return trace.look_at_ns is not None and age_ns > trace.look_at_ns
-
-
-def _obstacle() -> str:
-    """Return why a thread could not see the requests' stacks; empty if it can."""
-    if not threads_available():
-        return NO_THREADS
-    # Frames must not be looked at while their threads run on.
-    has_lock = getattr(sys, "_is_gil_enabled", None)
-    if has_lock is not None and not has_lock():
-        return NO_LOCK
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None and gevent.is_module_patched("threading"):
-        return GREENLETS
-    eventlet = sys.modules.get("eventlet.patcher")
-    if eventlet is not None and eventlet.is_monkey_patched("thread"):
-        return GREENLETS
-    return ""

@@ -55,7 +55,7 @@ CRASH = """
 import gc, sys, time, warnings
 from threading import Thread
 warnings.simplefilter("ignore")
-from fmd_admin.collect.watcher import Watcher
+from fmd_admin.collect.stacks import Stacks
 from tests.unit.collect.watched import Watched, until
 
 class Garbage:
@@ -68,7 +68,7 @@ class Garbage:
 
 looks = 0
 
-def walk(self, wanted, real=Watcher._walk):
+def walk(self, wanted, real=Stacks._walk):
     global looks
     looks += 1
     Garbage(5)
@@ -77,7 +77,7 @@ def walk(self, wanted, real=Watcher._walk):
 def deep(depth):
     return deep(depth - 1) if depth else sum(range(50))
 
-Watcher._walk = walk
+Stacks._walk = walk
 watched = Watched(3, period_ms=1.0)
 
 def requests():

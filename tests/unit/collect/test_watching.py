@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fmd_admin.collect import watcher
+from fmd_admin.collect import obstacles, watcher
+from fmd_admin.collect.obstacles import GREENLETS, NO_THREADS
 from fmd_admin.collect.outliers import ENDED_FIRST, NOT_ON_A_THREAD
 from fmd_admin.collect.tracing import Trace
-from fmd_admin.collect.watcher import GREENLETS, NO_THREADS
 from fmd_admin.records import Batch, Row
 
 from .watched import Watched, environment
@@ -233,7 +233,7 @@ class TestWithoutThreads:
         return note
 
     def test_where_the_server_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watcher, "threads_available", lambda: False)
+        monkeypatch.setattr(obstacles, "threads_available", lambda: False)
         assert self.outlier_and_profiles() == NO_THREADS
 
     def test_where_no_thread_can_be_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,3 +252,10 @@ class TestWithoutThreads:
         eventlet = SimpleNamespace(is_monkey_patched=lambda name: name == "thread")
         monkeypatch.setitem(sys.modules, "eventlet.patcher", eventlet)  # type: ignore[arg-type]
         assert self.outlier_and_profiles() == GREENLETS
+
+
+def test_without_pythons_lock_no_frame_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert obstacles.obstacle() == obstacles.NO_LOCK
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert obstacles.obstacle() == ""
