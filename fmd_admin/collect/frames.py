@@ -7,9 +7,10 @@ import os
 import sys
 import sysconfig
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
+from typing import Any
 
 from ..records import Frame
 
@@ -114,9 +115,9 @@ class Frames:
         return linecache.getline(self._long.get(frame.file, frame.file), frame.line).strip()
 
 
-def template_lines(frame: FrameType) -> LineMap | None:
-    """Return what finds the lines of a Jinja template's source, if ``frame`` runs a template."""
-    template = frame.f_globals.get("__jinja_template__")
+def template_lines(module: Mapping[str, Any]) -> LineMap | None:
+    """Return what finds the lines of a Jinja template's source, from the globals of its code."""
+    template = module.get("__jinja_template__")
     found: LineMap | None = getattr(template, "get_corresponding_lineno", None)
     return found
 

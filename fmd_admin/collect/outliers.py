@@ -81,8 +81,8 @@ class Stuck:
     def __init__(self, at_ns: int, stack: Stack, load: Load, note: str = "") -> None:
         self.at_ns = at_ns
         self.lines: list[tuple[CodeType, int, LineMap | None]] = [
-            (code, instruction, template_lines(frame))
-            for code, instruction, frame in stack[-MAX_STACK:]
+            (code, instruction, template_lines(module))
+            for code, instruction, module in stack[-MAX_STACK:]
         ]
         self.load = load
         self.note = note

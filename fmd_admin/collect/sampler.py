@@ -54,7 +54,7 @@ class Tree:
         self.samples += 1
         self.weight_ns += weight_ns
         children = self.roots
-        for code, instruction, frame in stack[:MAX_DEPTH]:
+        for code, instruction, module in stack[:MAX_DEPTH]:
             # By identity: a code object's own hash goes through all of its constants. The node
             # keeps it alive, so the identity stays its own.
             key = (id(code), instruction)
@@ -65,7 +65,7 @@ class Tree:
                 self.nodes += 1
                 to_source = None
                 if not code.co_filename.endswith(".py"):
-                    to_source = template_lines(frame)
+                    to_source = template_lines(module)
                 node = children[key] = Node(code, instruction, to_source)
             node.weight_ns += weight_ns
             node.hits += 1

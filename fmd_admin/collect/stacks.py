@@ -1,28 +1,32 @@
 """Finds the stack of each running request among those of all threads.
 
-A request's frames begin below the collector's call. They are also looked for where they are not
-in its own thread (async views run in another one) or not below that call (the body of a stream is
-iterated by the server).
+A request's frames begin below its border: the frame of the collector's call, and later the one
+that sends or closes its body. They are also looked for where they are not in its own thread (async
+views run in another one).
+
+Frames are let go at once: while one is held, what ends with it would end in our thread. And their
+variables are left alone: Python copies all of them, and the copies would live on.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from types import CodeType, FrameType
-from typing import Any, TypeVar
+from threading import get_ident
+from types import CodeType, CoroutineType, FrameType, GeneratorType
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from .exchange import Exchange
 from .frames import Frames
+from .garbage import GarbagePause
 
-#: One line on a stack: code, offset of the instruction in it, frame. Outermost first in a stack.
-Entry = tuple[CodeType, int, FrameType]
+if TYPE_CHECKING:
+    from .watching import WatchedExchange
+
+#: One line on a stack: code, offset of the instruction in it, globals. Outermost first in a stack.
+Entry = tuple[CodeType, int, dict[str, Any]]
 Stack = list[Entry]
-
-#: Requests, as whoever asks knows them.
-E = TypeVar("E", bound=Exchange)
 
 #: Deeper than Python's own limit lets a stack of the host grow by default.
 _MAX_WALK = 3_000
@@ -37,63 +41,84 @@ _DISPATCH = frozenset(
 
 
 class Stacks:
-    """Walks frames; ``call`` is the code of the collector's ``__call__``."""
+    """Walks frames.
 
-    def __init__(self, frames: Frames, call: CodeType) -> None:
+    ``call`` is the code of the collector's ``__call__``; ``send`` and ``close`` are the codes of
+    what the server calls afterwards. They are the borders of requests.
+    """
+
+    def __init__(self, frames: Frames, *, call: CodeType, send: CodeType, close: CodeType) -> None:
         self._frames = frames
         self._call = call
-        self._close = Exchange.close.__code__
+        self._send = send
+        self._close = close
         self._to_sync: CodeType | None = None
+        self._garbage = GarbagePause()
+
+    def after_fork(self) -> None:
+        """What another thread was about to do is done in a child."""
+        self._garbage.end()
+
+    def look(
+        self, wanted: Mapping[int, Collection[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
+        """Return the stacks of requests, given by thread; None where one is on no stack."""
+        if not wanted:
+            return []
+        self._garbage.begin()
+        try:
+            return self._walk(wanted)
+        finally:
+            self._garbage.end()
+
+    def _walk(
+        self, wanted: Mapping[int, Collection[WatchedExchange]]
+    ) -> list[tuple[WatchedExchange, Stack | None]]:
+        tops = sys._current_frames()
+        # Our own frame would hold the dict that holds it.
+        tops.pop(get_ident(), None)
+        found: list[tuple[WatchedExchange, Stack | None]] = []
+        for thread, exchanges in wanted.items():
+            found.extend(self.find(thread, exchanges, tops))
+        met = {exchange for exchange, _ in found}
+        for exchanges in wanted.values():
+            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
+        return found
 
     def find(
         self,
         thread: int,
-        wanted: Collection[E],
+        wanted: Collection[WatchedExchange],
         tops: Mapping[int, FrameType],
-    ) -> Iterator[tuple[E, Stack]]:
+    ) -> Iterator[tuple[WatchedExchange, Stack]]:
         """Yield the stack of each of ``wanted`` that is on ``thread``, innermost request first.
 
-        ``tops`` is what :func:`sys._current_frames` gave. A stack is whole: from the collector's
-        callee to the innermost line.
+        ``wanted`` is in the order of their starts, ``tops`` what :func:`sys._current_frames` gave.
+        A stack is whole: from the border's callee to the innermost line.
         """
+        call, send, close = self._call, self._send, self._close
         to_sync = self._to_sync or self._find_to_sync()
-        streams = [exchange for exchange in wanted if exchange.body is not None]
-        left = len(wanted)
+        # The border of one that was given up may be gone, and a later one's be in its place.
+        borders = {exchange.border: exchange for exchange in wanted}
+        left = len(borders)
         inner: Stack = []
         frame = tops.get(thread)
         for _ in range(_MAX_WALK):
             if frame is None:
                 return
             code = frame.f_code
-            entry = (code, frame.f_lasti, frame)
-            if code is self._call:
-                found = frame.f_locals.get("exchange")
-            elif streams:
-                found = self._streaming(frame, code, streams)
-            else:
-                found = None
-            if found is not None and found in wanted:
-                # A generator is the host's own; what calls it is not.
-                own = [entry] if getattr(found.body, "gi_frame", None) is frame else []
-                yield found, own + inner[::-1]
-                left -= 1
-                if not left:
-                    return
-            if code is to_sync:
+            if code is call or code is send or code is close:
+                found = borders.get(id(frame))
+                if found is not None and (found.body is None) is (code is call):
+                    yield found, inner[::-1]
+                    left -= 1
+                    if not left:
+                        return
+            elif code is to_sync:
                 # What waits here in this thread says nothing; the coroutine runs elsewhere.
-                inner = self._coroutine(frame.f_locals.get("awaitable"), tops)
-            inner.append(entry)
+                inner = self._coroutine(_awaited(frame), tops)
+            inner.append((code, frame.f_lasti, frame.f_globals))
             frame = frame.f_back
-
-    def _streaming(self, frame: FrameType, code: CodeType, streams: list[E]) -> E | None:
-        """Return the exchange whose body runs in ``frame``: iterated by the server, or closed."""
-        if code.co_name == "__next__":
-            body = frame.f_locals.get("self")
-            return next((e for e in streams if e.body is body), None)
-        if code is self._close:
-            exchange = frame.f_locals.get("self")
-            return next((e for e in streams if e is exchange), None)
-        return next((e for e in streams if getattr(e.body, "gi_frame", None) is frame), None)
 
     def _find_to_sync(self) -> CodeType | None:
         """asgiref is imported by Flask with the first async view."""
@@ -103,17 +128,25 @@ class Stacks:
             self._to_sync = kind.__call__.__code__
         return self._to_sync
 
-    def _coroutine(self, awaitable: Any, tops: Mapping[int, FrameType]) -> Stack:
+    def _coroutine(self, awaited: Any, tops: Mapping[int, FrameType]) -> Stack:
         """Return the frames of a coroutine that was handed to another thread, innermost first."""
-        if getattr(awaitable, "cr_running", False):
-            return _running_from(awaitable.cr_frame, tops)
+        if type(awaited) is CoroutineType and awaited.cr_running:
+            return _running_from(awaited.cr_frame, tops)
         inner: Stack = []
         for _ in range(_MAX_AWAITS):
-            frame = _first(awaitable, "cr_frame", "gi_frame", "ag_frame")
-            if frame is None:
+            # What runs must not be asked what it waits for: Python looks for that on a stack that
+            # is in use. No other thread can start it between these two questions in one line.
+            if type(awaited) is CoroutineType:
+                frame, running = awaited.cr_frame, awaited.cr_running
+                awaited = None if awaited.cr_running else awaited.cr_await
+            elif type(awaited) is GeneratorType:
+                frame, running = awaited.gi_frame, awaited.gi_running
+                awaited = None if awaited.gi_running else awaited.gi_yieldfrom
+            else:
                 break
-            inner.append((frame.f_code, frame.f_lasti, frame))
-            awaitable = _first(awaitable, "cr_await", "gi_yieldfrom", "ag_await")
+            if frame is None or running:
+                break
+            inner.append((frame.f_code, frame.f_lasti, frame.f_globals))
         return inner[::-1]
 
     def host_part(self, stack: Stack) -> Stack:
@@ -135,6 +168,15 @@ class Stacks:
         return stack[start:]
 
 
+def _awaited(frame: FrameType) -> Any:
+    """Return the coroutine that asgiref waits for in ``frame``.
+
+    There is no other way to it than the variables. This frame's are set once, before it waits, so
+    that nothing is replaced; and it is asgiref's, not the host's.
+    """
+    return frame.f_locals.get("awaitable")
+
+
 def _running_from(outermost: FrameType | None, tops: Mapping[int, FrameType]) -> Stack:
     """Return the frames of the thread that runs ``outermost`` now, from there, innermost first."""
     for top in tops.values():
@@ -143,17 +185,8 @@ def _running_from(outermost: FrameType | None, tops: Mapping[int, FrameType]) ->
         for _ in range(_MAX_WALK):
             if frame is None:
                 break
-            inner.append((frame.f_code, frame.f_lasti, frame))
+            inner.append((frame.f_code, frame.f_lasti, frame.f_globals))
             if frame is outermost:
                 return inner
             frame = frame.f_back
     return []
-
-
-def _first(candidate: Any, *names: str) -> Any:
-    """Return the first of the attributes that is there and not None."""
-    for name in names:
-        found = getattr(candidate, name, None)
-        if found is not None:
-            return found
-    return None

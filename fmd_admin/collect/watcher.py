@@ -6,21 +6,20 @@ requests come in it stays awake, so that none has to pay for waking it; without 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from random import random
-from threading import Lock, RLock, Thread, get_ident
+from threading import Lock, RLock, Thread
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, TypeVar
 
 from ..faults import Faults
-from ..lifecycle import threads_available
 from ..records import UNMATCHED
 from .machine import Load, Machine
 from .means import Means
+from .obstacles import NO_THREADS, obstacle
 from .outliers import Cap, Stuck
 from .stacks import Stack, Stacks
-from .switching import SwitchInterval, be_punctual
+from .switching import MIN_LATE_NS, Lateness, SwitchInterval, be_punctual
 from .tracing import Trace
 
 if TYPE_CHECKING:
@@ -33,16 +32,15 @@ IDLE_NS = 100_000_000
 #: Pauses of level 2: half of the lowest limit, within these bounds.
 MIN_PAUSE_NS = 5_000_000
 MAX_PAUSE_NS = 25_000_000
-#: The thread rests at least so many times as long as a look took.
+#: The thread rests at least so many times as long as it calculated for a look.
 REST = 30
+#: The cost of a look is a mean of about so many.
+_LOOKS = 16
 #: A request that is on no stack for so long was given up without closing its answer.
 FORGET_NS = 60_000_000_000
 #: How often the machine's load is read and the pause fitted to the limits.
 KEEP_UP_NS = 1_000_000_000
 _JOIN_S = 5.0
-
-NO_THREADS = "The server runs without threads, so that no stack can be taken."
-GREENLETS = "The server runs requests as greenlets, so that no stack can be taken."
 
 
 class Watcher:
@@ -62,6 +60,7 @@ class Watcher:
         #: None: nothing is profiled.
         self.period_s: float | None = None
         self._interval = SwitchInterval()
+        self._lateness = Lateness()
         self._reset()
 
     def _reset(self) -> None:
@@ -77,8 +76,10 @@ class Watcher:
         self._machine: Machine | None = None
         self._load: Load | None = None
         self._pause_ns = MIN_PAUSE_NS
-        self._last_ns = self._kept_up_ns = self._busy_ns = self._due_ns = self._cost_ns = 0
-        self._next_s = 0.0
+        #: When the next look is due, and when the last one was.
+        self._due_ns = self._last_ns = 0
+        self._kept_up_ns = self._busy_ns = 0
+        self._spent_ns = self._cost_ns = self._mean_cost_ns = 0
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
         self._bell.acquire()
@@ -99,7 +100,7 @@ class Watcher:
             self._ring()
 
     def _start(self) -> bool:
-        self.unavailable = _obstacle()
+        self.unavailable = obstacle()
         if not self.unavailable:
             try:
                 thread = Thread(target=self._run, name="fmd_admin-watcher", daemon=True)
@@ -138,6 +139,7 @@ class Watcher:
     def after_fork(self) -> None:
         """Begin anew in a child: the parent's requests and its thread are the parent's."""
         self._interval.restore()
+        self._stacks.after_fork()
         self._reset()
 
     def settle(self) -> None:
@@ -171,8 +173,8 @@ class Watcher:
         now_ns = perf_counter_ns()
         self._busy_ns = now_ns
         period_s = self.period_s or MIN_PAUSE_NS / 1e9
-        self._next_s = period_s * random()  # noqa: S311 - no secret
-        self._last_ns = now_ns - int((period_s - self._next_s) * 1e9)
+        self._due_ns = now_ns + int(period_s * random() * 1e9)  # noqa: S311 - no secret
+        self._last_ns = self._due_ns - int(period_s * 1e9)
 
     def _pause(self) -> bool:
         """Wait until the next look; False to end."""
@@ -183,13 +185,22 @@ class Watcher:
             if not self._sleep():
                 return False
             self._begin_anew()
-        self._due_ns = perf_counter_ns() + int(self._next_s * 1e9)
-        if self.period_s is not None:
-            self._interval.shorten(alone=len(self.active) <= 1)
-        self._bell.acquire(True, self._next_s)
-        # At once: the requests want to go on, and would have us wait in the middle of our look.
-        self._interval.restore()
+        if self.period_s is None:
+            self._bell.acquire(True, max(self._due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
+            return not self._closed
+        self._rest(self._lateness.until_wake_s(self._due_ns))
+        left_s = self._lateness.until_due_s()
+        if left_s > 0:
+            self._rest(left_s)
         return not self._closed
+
+    def _rest(self, duration_s: float) -> None:
+        """Wait, and have the interpreter soon after."""
+        self._interval.shorten(alone=len(self.active) <= 1)
+        self._bell.acquire(True, duration_s)
+        # At once: who gave it to us begins to wait for it now, and as long as is said now. Else the
+        # look would be cut short after 50 µs, and go on where that thread next waits.
+        self._interval.restore()
 
     def _sleep(self) -> bool:
         """Sleep until a request wakes us; False to end."""
@@ -212,30 +223,59 @@ class Watcher:
         return True
 
     def _tick(self) -> None:
-        start_ns = thread_time_ns()
         # First of all, while everything stands still: a thread that waits for the interpreter
         # gets it after a while, however far we are.
-        found = self._stacks_of(self._wanted()) if self.active else []
+        found = self._stacks.look(self._wanted()) if self.active else []
         now_ns = perf_counter_ns()
-        weight_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        rest_ns = self._rest_ns()
+        interval_ns = self._interval_ns(rest_ns)
+        missed_ns = self._catch_up(now_ns, interval_ns)
+        weight_ns, self._last_ns = self._due_ns - self._last_ns, self._due_ns
         for exchange, stack in found:
-            self._note(exchange, stack, now_ns, weight_ns)
-        next_ns = self._next_look_ns(now_ns)
+            self._note(exchange, stack, now_ns, weight_ns, missed_ns)
+        self._due_ns = now_ns + max(self._next_look_ns(now_ns), rest_ns)
         if self.period_s is not None:
-            # At random: requests in lock-step with a fixed rhythm would always show the same line.
-            sample_ns = int(self.period_s * (0.5 + random()) * 1e9)  # noqa: S311
-            next_ns = min(next_ns, sample_ns)
-        # Many requests at once cost more time: then there are fewer samples, not more work. One
-        # look may be long by chance (Python collects garbage in whichever thread it is).
-        cost_ns, self._cost_ns = self._cost_ns, thread_time_ns() - start_ns
-        self._next_s = max(next_ns, min(cost_ns, self._cost_ns) * REST) / 1e9
+            self._due_ns = min(self._due_ns, self._last_ns + interval_ns)
         self._load = None
         self._keep_up()
 
-    def _wanted(self) -> dict[int, set[WatchedExchange]]:
-        """Return the requests whose stack is needed now, by thread."""
+    def _interval_ns(self, rest_ns: int) -> int:
+        """Return the time until the next sample.
+
+        At random: requests in lock-step with a fixed rhythm would always show the same line.
+        """
+        period_ns = max((self.period_s or 0.0) * 1e9, rest_ns, MIN_LATE_NS)
+        return int(period_ns * (0.5 + random()))  # noqa: S311 - no secret
+
+    def _catch_up(self, now_ns: int, interval_ns: int) -> int:
+        """Move the due time to the last one that has passed; return by how much.
+
+        A look is late where a thread goes on that we have to wait for. What is seen then was there
+        at all the times that have passed, and counts for each of them, but not for the time since:
+        counted from look to look, whatever makes us late would take some from what follows it.
+        """
+        missed_ns = max(now_ns - self._due_ns, 0) // interval_ns * interval_ns
+        self._due_ns += missed_ns
+        return missed_ns
+
+    def _rest_ns(self) -> int:
+        """Return how long to rest: where looks cost more, there are fewer of them, not more work.
+
+        Many requests at once cost time, and so does waiting for who holds the interpreter and has
+        no processor: we ask for it again and again. What one look has cost must not tell when the
+        next one is: it would be later, and count for more, after a calculation than after a wait.
+        """
+        spent_ns = thread_time_ns()
+        before_ns, self._cost_ns = self._cost_ns, spent_ns - self._spent_ns
+        self._spent_ns = spent_ns
+        # One look may be long by chance: Python collects garbage in whichever thread it is.
+        self._mean_cost_ns += (min(before_ns, self._cost_ns) - self._mean_cost_ns) // _LOOKS
+        return self._mean_cost_ns * REST
+
+    def _wanted(self) -> dict[int, list[WatchedExchange]]:
+        """Return the requests whose stack is needed now, by thread, the oldest first."""
         now_ns = perf_counter_ns()
-        wanted: dict[int, set[WatchedExchange]] = {}
+        wanted: dict[int, list[WatchedExchange]] = {}
         for exchange, thread in self.active.copy().items():
             trace = exchange.trace
             if (
@@ -243,26 +283,8 @@ class Watcher:
                 if trace is None
                 else trace.tree is not None or _is_due(trace, now_ns - exchange.start_ns)
             ):
-                wanted.setdefault(thread, set()).add(exchange)
+                wanted.setdefault(thread, []).append(exchange)
         return wanted
-
-    def _stacks_of(
-        self, wanted: dict[int, set[WatchedExchange]]
-    ) -> list[tuple[WatchedExchange, Stack | None]]:
-        """Return the stacks of requests; None where one is on no stack."""
-        if not wanted:
-            return []
-        tops = sys._current_frames()
-        # Our own frame would hold the dict that holds it.
-        tops.pop(get_ident(), None)
-        found: list[tuple[WatchedExchange, Stack | None]] = []
-        for thread, exchanges in wanted.items():
-            for exchange, stack in self._stacks.find(thread, exchanges, tops):
-                found.append((exchange, stack))
-        met = {exchange for exchange, _ in found}
-        for exchanges in wanted.values():
-            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
-        return found
 
     def _next_look_ns(self, now_ns: int) -> int:
         """Begin notes on new requests; return the time until the next one passes its limit."""
@@ -296,17 +318,23 @@ class Watcher:
         return trace
 
     def _note(
-        self, exchange: WatchedExchange, stack: Stack | None, now_ns: int, weight_ns: int
+        self,
+        exchange: WatchedExchange,
+        stack: Stack | None,
+        now_ns: int,
+        weight_ns: int,
+        missed_ns: int,
     ) -> None:
         """Write down where a request was; on no stack if its server sends, or it was given up."""
         trace = exchange.trace or self._begin(exchange, now_ns)
         if trace is None:
             return
         part = [] if stack is None else self._stacks.host_part(stack)
-        # What was due before the request began is not about it, however late we are.
-        if trace.tree is not None and self._due_ns >= exchange.start_ns:
-            trace.tree.add(part, weight_ns)
         age_ns = now_ns - exchange.start_ns
+        # What was due before the request began is not about it, however late we are.
+        due_ns = self._due_ns - exchange.start_ns
+        if trace.tree is not None and due_ns >= 0:
+            trace.tree.add(part, min(weight_ns, weight_ns - missed_ns + due_ns))
         if _is_due(trace, age_ns):
             # Look again at twice the age: the last look is in the second half of the request.
             trace.look_at_ns = 2 * age_ns
@@ -364,16 +392,3 @@ def _endpoint_of(exchange: WatchedExchange) -> str | None:
 
 def _is_due(trace: Trace, age_ns: int) -> bool:
     return trace.look_at_ns is not None and age_ns > trace.look_at_ns
-
-
-def _obstacle() -> str:
-    """Return why a thread could not see the requests' stacks; empty if it can."""
-    if not threads_available():
-        return NO_THREADS
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None and gevent.is_module_patched("threading"):
-        return GREENLETS
-    eventlet = sys.modules.get("eventlet.patcher")
-    if eventlet is not None and eventlet.is_monkey_patched("thread"):
-        return GREENLETS
-    return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from sys import _getframe
 from threading import get_ident
 from time import perf_counter_ns
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: What an outlier weighs in a batch, in nodes of a tree.
 _OUTLIER = 100
-#: A request that is longer than so many periods and was never met by a sample was not sampled.
-_SURELY_MET = 10
 _new = tuple.__new__
 
 
@@ -56,7 +55,15 @@ class Watch:
         self.limits_ns = self.means.limits_ns
         self._cap = Cap()
         self.watcher = Watcher(
-            stacks=Stacks(self.frames, call), means=self.means, cap=self._cap, faults=faults
+            stacks=Stacks(
+                self.frames,
+                call=call,
+                send=WatchedExchange._send.__code__,
+                close=WatchedExchange.close.__code__,
+            ),
+            means=self.means,
+            cap=self._cap,
+            faults=faults,
         )
 
     @property
@@ -97,8 +104,6 @@ class Watch:
             else:
                 self._leave_out(endpoint)
         profiled = level >= 3 and not self.watcher.unavailable
-        if trace is None and duration_ns > _SURELY_MET * exchange.rules.period_ms * 1e6:
-            profiled = False
         if facts is None and not profiled:
             return None
         return Detail(exchange, self, profiled=profiled, limit_ns=limit_ns or 0, facts=facts)
@@ -132,7 +137,7 @@ class Watch:
 class WatchedExchange(Exchange):
     """An exchange that the watcher knows of."""
 
-    __slots__ = ("_watch", "request", "rules", "trace")
+    __slots__ = ("_watch", "border", "request", "rules", "trace")
 
     def __init__(
         self,
@@ -142,6 +147,10 @@ class WatchedExchange(Exchange):
         start_response: StartResponse,
     ) -> None:
         self._watch = watch
+        #: The identity of the frame below which everything belongs to this request: the one that
+        #: makes this object, and later those of :meth:`_send` and :meth:`close`. Only the identity,
+        #: as a frame that is held outlives its time.
+        self.border = id(_getframe(1))
         #: Those in force at the start count until the end.
         self.rules: Rules = watch.rules
         #: The watcher's notes; None until it has seen the request.
@@ -175,6 +184,26 @@ class WatchedExchange(Exchange):
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks: Any = self._send()
+        self.border = id(chunks.gi_frame)
+        return cast("Iterator[bytes]", chunks)
+
+    def _send(self) -> Iterator[bytes]:
+        # Not "yield from": that would close the host's body when the server gives up.
+        for chunk in cast("Iterable[bytes]", self.body):  # noqa: UP028
+            yield chunk
+
+    def close(self) -> None:
+        """Close the host's body, then take the time."""
+        self.border = id(_getframe())
+        try:
+            close = getattr(self.body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.end()
 
     def end(self) -> None:
         """Take the time of the end and hand over what was seen; later calls do nothing."""

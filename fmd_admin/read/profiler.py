@@ -42,7 +42,10 @@ KEY: Any = Profile.id
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """A profiled request; ``period_ms`` is the pause between two samples that was asked for."""
+    """A profiled request; ``period_ms`` is the time that a sample of it stands for on average.
+
+    Without samples it is the pause between two of them that was asked for.
+    """
 
     request: RequestInfo
     samples: int
@@ -90,7 +93,7 @@ class Grouped:
     """The most recent profiled requests in the range, merged.
 
     ``total`` is how many there are (counted up to 100,000), ``unsampled`` how many of the merged
-    ones were too short to be met by a sample. ``first`` and ``last`` are when the merged ones
+    ones no sample met, mostly as they were short. ``first`` and ``last`` are when the merged ones
     were; None without any.
     """
 
@@ -142,8 +145,8 @@ def profile(connection: Connection, endpoint_id: int, profile_id: int) -> Profil
     return ProfiledRequest(row, graph)
 
 
-def grouped(connection: Connection, scope: Scope, name: str) -> Grouped:
-    """Return the ``GROUPED`` most recent profiles in ``scope`` as one tree, heaviest first.
+def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROUPED) -> Grouped:
+    """Return the ``most`` most recent profiles in ``scope`` as one tree, heaviest first.
 
     ``name`` is what the root of the tree is called.
     """
@@ -154,7 +157,7 @@ def grouped(connection: Connection, scope: Scope, name: str) -> Grouped:
         select(Profile.time, Profile.duration_ms, Profile.samples, Profile.period_ms, Profile.tree)
         .where(*wanted)
         .order_by(Profile.time.desc(), Profile.id.desc())
-        .limit(GROUPED)
+        .limit(most)
     )
     found = connection.execute(query).all()
     total_us = round(sum(row.duration_ms for row in found) * 1000)
@@ -177,13 +180,20 @@ def grouped(connection: Connection, scope: Scope, name: str) -> Grouped:
 
 
 def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
-    """Merge the trees; all samples together stand for the time of all requests."""
-    periods_us = [row.period_ms * 1000 for row in found]
-    sampled_us = sum(row.samples * us for row, us in zip(found, periods_us, strict=True))
-    if not sampled_us:
+    """Merge the trees; all samples together stand for the time of all requests.
+
+    A tree's times add up to its request's duration, which tells nothing about how often samples
+    met it: short requests are met more seldom, and would weigh too little. So each tree counts
+    with the time that its samples stood for. That time, and not their number: a sample comes late
+    where something calculates, and stands for more there than where everything waits.
+    """
+    sampled_us = [row.samples * row.period_ms * 1000 for row in found]
+    whole_us = sum(sampled_us)
+    if not whole_us:
         return []
-    scale = total_us / sampled_us
-    merged = trees.merge(
-        (trees.decode(row.tree) for row in found), [us * scale for us in periods_us]
-    )
-    return trees.heaviest_first(merged)
+    scale = total_us / whole_us
+    factors = [
+        us * scale / (row.duration_ms * 1000) if row.duration_ms else 0.0
+        for row, us in zip(found, sampled_us, strict=True)
+    ]
+    return trees.heaviest_first(trees.merge((trees.decode(row.tree) for row in found), factors))

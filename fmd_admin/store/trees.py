@@ -56,21 +56,19 @@ def decode(data: bytes) -> list[TreeRow]:
 
 
 def merge(
-    trees: Iterable[Sequence[TreeRow]], sample_us: Iterable[float] | None = None
+    trees: Iterable[Sequence[TreeRow]], factors: Iterable[float] | None = None
 ) -> list[MergedRow]:
     """Return one tree of all, in preorder, the children of a node in the order first met.
 
-    The time that counts is that of the nodes. With ``sample_us``, the time that a sample stood
-    for in each tree, it is their hits times that: short requests are met by a sample more seldom,
-    and only so they weigh as much in the sum as they should.
+    The time that counts is that of the nodes, times the tree's factor if ``factors`` are given.
     """
     nodes = _Nodes()
-    if sample_us is None:
+    if factors is None:
         for tree in trees:
-            nodes.add(tree, None)
+            nodes.add(tree, 1)
     else:
-        for tree, weight_us in zip(trees, sample_us, strict=True):
-            nodes.add(tree, weight_us)
+        for tree, factor in zip(trees, factors, strict=True):
+            nodes.add(tree, factor)
     return nodes.rows()
 
 
@@ -120,7 +118,7 @@ class _Nodes:
         self._totals: list[int] = []
         self._squares: list[int] = []
 
-    def add(self, tree: Sequence[TreeRow], sample_us: float | None) -> None:
+    def add(self, tree: Sequence[TreeRow], factor: float) -> None:
         path: list[int] = []
         # A path may be in one tree twice; for the deviation it counts once, with its sum.
         totals: dict[int, int] = {}
@@ -128,7 +126,7 @@ class _Nodes:
             del path[depth:]
             number = self._number(path[-1] if path else -1, line_id)
             path.append(number)
-            self._weights[number] += total_us if sample_us is None else hits * sample_us
+            self._weights[number] += total_us * factor
             self._hits[number] += hits
             totals[number] = totals.get(number, 0) + total_us
         for number, total_us in totals.items():

@@ -5,29 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
-from types import CodeType, FrameType
+from threading import Event, Thread, get_ident
+from types import CodeType
 from typing import Any
+from weakref import finalize
 
 import pytest
 from flask import Flask
 
-from fmd_admin.collect.exchange import Exchange
 from fmd_admin.collect.frames import Frames
 from fmd_admin.collect.stacks import Entry, Stack, Stacks
+from fmd_admin.collect.watching import WatchedExchange
 
-from .watched import call, until
+from .watched import Watched, call, until
 
 
-def exchange(body: Any = None) -> Exchange:
-    made = Exchange(lambda _: None, lambda _, __: None, {"REQUEST_METHOD": "GET"}, lambda *_: None)  # type: ignore[arg-type, return-value]
+def exchange(body: Any = None) -> WatchedExchange:
+    # No thread looks on: the watcher is closed.
+    watched = Watched(3)
+    watched.watch.close()
+    made = watched.begin()
     made.body = body
     return made
 
 
 @pytest.fixture
 def stacks() -> Stacks:
-    return Stacks(Frames(), call.__code__)
+    return Stacks(
+        Frames(),
+        call=call.__code__,
+        send=WatchedExchange._send.__code__,
+        close=WatchedExchange.close.__code__,
+    )
 
 
 class Stuck:
@@ -67,8 +76,8 @@ def names(stack: Stack) -> list[str]:
 
 
 def found_in(
-    stacks: Stacks, thread: int, wanted: set[Exchange]
-) -> list[tuple[Exchange, list[str]]]:
+    stacks: Stacks, thread: int, wanted: list[WatchedExchange]
+) -> list[tuple[WatchedExchange, list[str]]]:
     return [
         (one, names(stack)) for one, stack in stacks.find(thread, wanted, sys._current_frames())
     ]
@@ -87,15 +96,15 @@ def test_a_stack_begins_below_the_collectors_call(stacks: Stacks) -> None:
         call(one, lambda: view(stuck))
 
     with stuck_in(server) as thread:
-        assert found_in(stacks, thread, {one}) == [(one, ["<lambda>", "view", "helper"])]
+        assert found_in(stacks, thread, [one]) == [(one, ["<lambda>", "view", "helper"])]
         # Not asked for, in another thread, or over.
-        assert found_in(stacks, thread, {exchange()}) == []
-        assert found_in(stacks, -1, {one}) == []
-    assert found_in(stacks, thread, {one}) == []
+        assert found_in(stacks, thread, [exchange()]) == []
+        assert found_in(stacks, -1, [one]) == []
+    assert found_in(stacks, thread, [one]) == []
 
 
 def test_a_request_within_a_request(stacks: Stacks) -> None:
-    inner, outer = exchange(), exchange()
+    outer, inner = exchange(), exchange()
 
     def inner_view(stuck: Stuck) -> None:
         stuck.here()
@@ -104,11 +113,11 @@ def test_a_request_within_a_request(stacks: Stacks) -> None:
         call(inner, lambda: inner_view(stuck))
 
     with stuck_in(lambda stuck: call(outer, lambda: outer_view(stuck))) as thread:
-        found = found_in(stacks, thread, {inner, outer})
+        found = found_in(stacks, thread, [outer, inner])
         assert [one for one, _ in found] == [inner, outer]
         assert found[0][1] == ["<lambda>", "inner_view"]
         assert found[1][1] == ["<lambda>", "outer_view", "call", "<lambda>", "inner_view"]
-        assert found_in(stacks, thread, {outer}) == [found[1]]
+        assert found_in(stacks, thread, [outer]) == [found[1]]
 
 
 def test_a_generator_that_the_server_iterates(stacks: Stacks) -> None:
@@ -126,8 +135,80 @@ def test_a_generator_that_the_server_iterates(stacks: Stacks) -> None:
         list(one)
 
     with stuck_in(server) as thread:
-        assert found_in(stacks, thread, {one}) == [(one, ["chunks", "chunk"])]
-        assert found_in(stacks, thread, {exchange(iter([b""]))}) == []
+        assert found_in(stacks, thread, [one]) == [(one, ["chunks", "chunk"])]
+        assert found_in(stacks, thread, [exchange(iter([b""]))]) == []
+
+
+def test_streams_that_one_thread_sends_in_turn(stacks: Stacks) -> None:
+    """Iterators of the same kind, neither within the other."""
+    one, other = exchange(), exchange()
+
+    def chunk(stuck: Stuck, here: bool) -> bytes:
+        if here:
+            stuck.here()
+        return b""
+
+    def server(stuck: Stuck) -> None:
+        # Not even Python's own: what calls the host's function is not on the stack.
+        one.body = map(chunk, [stuck] * 2, [False, False])
+        other.body = map(chunk, [stuck] * 2, [False, True])
+        for _ in zip(one, other, strict=True):
+            pass
+
+    with stuck_in(server) as thread:
+        assert found_in(stacks, thread, [one, other]) == [(other, ["chunk"])]
+
+
+def test_a_stream_within_a_stream(stacks: Stacks) -> None:
+    outer, inner = exchange(), exchange()
+
+    def inner_chunks(stuck: Stuck) -> Iterator[bytes]:
+        stuck.here()
+        yield b""
+
+    def outer_chunks(stuck: Stuck) -> Iterator[bytes]:
+        inner.body = inner_chunks(stuck)
+        yield from inner
+
+    def server(stuck: Stuck) -> None:
+        outer.body = outer_chunks(stuck)
+        list(outer)
+
+    with stuck_in(server) as thread:
+        [(first, first_names), (second, second_names)] = found_in(stacks, thread, [outer, inner])
+        assert (first, first_names) == (inner, ["inner_chunks"])
+        assert (second, second_names) == (outer, ["outer_chunks", "_send", "inner_chunks"])
+
+
+def test_the_call_of_another_app_is_not_ours(stacks: Stacks) -> None:
+    """Two apps of one process have the same code; only one asks."""
+    own, others = exchange(), exchange()
+
+    def server(stuck: Stuck) -> None:
+        call(own, lambda: call(others, stuck.here))
+
+    with stuck_in(server) as thread:
+        assert found_in(stacks, thread, [own]) == [(own, ["<lambda>", "call"])]
+        assert found_in(stacks, thread, [others]) == [(others, [])]
+
+
+def test_no_frame_is_kept_and_nothing_of_the_host_lives_longer(stacks: Stacks) -> None:
+    class Big:
+        pass
+
+    one = exchange()
+    died: list[int] = []
+
+    def view(stuck: Stuck) -> None:
+        big = Big()
+        finalize(big, lambda: died.append(get_ident()))
+        stuck.here()
+
+    with stuck_in(lambda stuck: call(one, lambda: view(stuck))) as thread:
+        found = list(stacks.find(thread, [one], sys._current_frames()))
+        assert len(found) == 1
+    # In the thread of the request, although what was found is still there.
+    assert died == [thread]
 
 
 def test_an_iterator_of_the_hosts_own_kind(stacks: Stacks) -> None:
@@ -152,7 +233,7 @@ def test_an_iterator_of_the_hosts_own_kind(stacks: Stacks) -> None:
         list(one)
 
     with stuck_in(server) as thread:
-        assert found_in(stacks, thread, {one}) == [(one, ["read"])]
+        assert found_in(stacks, thread, [one]) == [(one, ["__next__", "read"])]
 
 
 def test_a_body_that_is_being_closed(stacks: Stacks) -> None:
@@ -170,7 +251,7 @@ def test_a_body_that_is_being_closed(stacks: Stacks) -> None:
         one.close()
 
     with stuck_in(server) as thread:
-        assert found_in(stacks, thread, {one}) == [(one, ["close"])]
+        assert found_in(stacks, thread, [one]) == [(one, ["close"])]
 
 
 def test_an_async_view_runs_in_another_thread(stacks: Stacks) -> None:
@@ -190,7 +271,7 @@ def test_an_async_view_runs_in_another_thread(stacks: Stacks) -> None:
     try:
         assert stuck.is_there.wait(10)
         assert thread.ident is not None
-        [(_, found)] = found_in(stacks, thread.ident, {one})
+        [(_, found)] = found_in(stacks, thread.ident, [one])
         assert found[-2:] == ["view", "helper"]
     finally:
         stuck.let_go()
@@ -220,7 +301,7 @@ def test_an_async_view_that_waits(stacks: Stacks) -> None:
 
         def is_waiting() -> bool:
             assert thread.ident is not None
-            found = found_in(stacks, thread.ident, {one})
+            found = found_in(stacks, thread.ident, [one])
             return bool(found) and found[0][1][-3:] == ["view", "helper", "wait"]
 
         until(is_waiting)
@@ -232,15 +313,14 @@ def test_an_async_view_that_waits(stacks: Stacks) -> None:
 def line(file: str, name: str = "f") -> Entry:
     module = compile(f"def {name}(): pass", file, "exec")
     code = next(const for const in module.co_consts if isinstance(const, CodeType))
-    return code, 0, sys._getframe()
+    return code, 0, globals()
 
 
-FRAME: FrameType = sys._getframe()
 OWN = line("/srv/shop/views.py", "own")
 LIBRARY = line("/venv/site-packages/lib/x.py", "library")
-WSGI: Entry = (Flask.wsgi_app.__code__, 0, FRAME)
-DISPATCH: Entry = (Flask.dispatch_request.__code__, 0, FRAME)
-BEFORE: Entry = (Flask.preprocess_request.__code__, 0, FRAME)
+WSGI: Entry = (Flask.wsgi_app.__code__, 0, {})
+DISPATCH: Entry = (Flask.dispatch_request.__code__, 0, {})
+BEFORE: Entry = (Flask.preprocess_request.__code__, 0, {})
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fmd_admin.collect import watcher
+from fmd_admin.collect import obstacles, watcher
+from fmd_admin.collect.obstacles import GREENLETS, NO_THREADS
 from fmd_admin.collect.outliers import ENDED_FIRST, NOT_ON_A_THREAD
 from fmd_admin.collect.tracing import Trace
-from fmd_admin.collect.watcher import GREENLETS, NO_THREADS
-from fmd_admin.records import Row
+from fmd_admin.records import Batch, Row
 
 from .watched import Watched, environment
 
@@ -88,12 +88,16 @@ def test_level_3_has_a_profile_of_each_request() -> None:
     assert (len(watched.records), watched.heavy) == (1, [])
 
 
-def test_a_long_request_that_was_never_looked_at_was_not_profiled() -> None:
+def test_a_long_request_that_was_never_looked_at_says_so() -> None:
+    """Left out, it would be missing among the requests that the merged tree is about."""
     watched = Watched(3)
     exchange = watched.begin()
-    watch = watched.watch
-    assert watch.detail(exchange, "index", 3, exchange.start_ns + 50_000_000) is not None
-    assert watch.detail(exchange, "index", 3, exchange.start_ns + 50_000_001) is None
+    detail = watched.watch.detail(exchange, "index", 3, exchange.start_ns + 10**9)
+    assert detail is not None
+    batch = Batch("w", 1, "1")
+    detail.add_to(batch, Row(0, "index", 1000.0, 200, "GET", None, None))
+    [profile] = batch.profiles
+    assert (profile.samples, profile.roots, profile.duration_ms) == (0, [], 1000.0)
 
 
 def test_requests_keep_the_rules_that_they_began_with() -> None:
@@ -229,7 +233,7 @@ class TestWithoutThreads:
         return note
 
     def test_where_the_server_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watcher, "threads_available", lambda: False)
+        monkeypatch.setattr(obstacles, "threads_available", lambda: False)
         assert self.outlier_and_profiles() == NO_THREADS
 
     def test_where_no_thread_can_be_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,3 +252,10 @@ class TestWithoutThreads:
         eventlet = SimpleNamespace(is_monkey_patched=lambda name: name == "thread")
         monkeypatch.setitem(sys.modules, "eventlet.patcher", eventlet)  # type: ignore[arg-type]
         assert self.outlier_and_profiles() == GREENLETS
+
+
+def test_without_pythons_lock_no_frame_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert obstacles.obstacle() == obstacles.NO_LOCK
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert obstacles.obstacle() == ""

@@ -124,6 +124,17 @@ def test_short_requests_weigh_what_they_took(store: Store) -> None:
     assert found.unsampled == 59
 
 
+def test_late_samples_stand_for_more(store: Store) -> None:
+    """80 ms of calculation, met by 5 late samples, and 20 ms of waiting, met by 5 in time."""
+    roots = [node(FIND, 80.0, hits=5), node(VIEW, 20.0, hits=5)]
+    one = made.profile(roots, duration_ms=100.0, samples=10, period_ms=10.0, time_ms=NOW_MS)
+    store_batch(store, profiles=[one])
+    with store.read() as connection:
+        found = grouped(connection, scope(store), "x")
+    shares = {n.line.function: n.share for n in found.graph.nodes()}
+    assert shares == {"find_items": pytest.approx(0.8), "search": pytest.approx(0.2)}
+
+
 def test_grouped_without_samples_or_requests(store: Store) -> None:
     store_batch(store, profiles=[made.profile([], samples=0)] * 3, left_out={"zzz": 1})
     with store.read() as connection:

@@ -50,9 +50,9 @@ def test_a_path_twice_in_one_tree_counts_as_one_value() -> None:
     assert (row.total_us, row.hits, row.requests, row.squares) == (40, 3, 1, 1600)
 
 
-def test_weights_may_be_those_of_the_samples() -> None:
-    merged = trees.merge([[TreeRow(0, 1, 2_000, 1)], [TreeRow(0, 1, 50_000, 10)]], [5_000, 5_100])
-    assert merged == [MergedRow(0, 1, 56_000, 11, 2, 52_000, 2_000**2 + 50_000**2)]
+def test_a_tree_may_count_more_than_another() -> None:
+    merged = trees.merge([[TreeRow(0, 1, 2_000, 1)], [TreeRow(0, 1, 50_000, 10)]], [2.5, 1.25])
+    assert merged == [MergedRow(0, 1, 67_500, 11, 2, 52_000, 2_000**2 + 50_000**2)]
 
 
 def test_heaviest_first_keeps_every_node_below_its_parent() -> None:
