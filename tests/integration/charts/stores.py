@@ -85,20 +85,23 @@ def fill_profiles(world: World) -> list[Any]:
 
 
 def query_of(place: str, name: str) -> dict[str, Any]:
-    day = f"{PLACES[place][1]:%Y-%m}"
-    changed = PLACES[place][1].day
-    return {
+    """What the address of a chart asks for in one of ``RANGES``."""
+    month, day = f"{PLACES[place][1]:%Y-%m}", PLACES[place][1].day
+    # Where no clock is moved it ends a day earlier, so that there are dates behind it.
+    last = day if "Amsterdam" in place else day - 1
+    queries: dict[str, dict[str, Any]] = {
         "24h": {"range": "24h"},
         "7d": {"range": "7d"},
         "30d of two versions": {"range": "30d", "version": ["1.0", "2.0"]},
         "cut hours": {
             "range": "custom",
-            "from": f"{day}-{changed - 2}T09:40",
-            "to": f"{day}-{changed}T10:10",
+            "from": f"{month}-{last - 2}T09:40",
+            "to": f"{month}-{last}T10:10",
         },
         "night": {
             "range": "custom",
-            "from": f"{day}-{changed - 1}T22:15",
+            "from": f"{month}-{day - 1}T22:15",
             "to": NIGHT_ENDS[place],
         },
-    }[name]
+    }
+    return queries[name]
