@@ -136,7 +136,8 @@ class DailyPage(ChartPage):
                 {"name": series.name, "other": series.endpoint_id is None, "hits": series.hits}
                 for series in result.series
             ],
-            "deploys": deploys(result.markers, starts, looked.scope.end_ms),
+            # A bar stands for its whole date, even where the range ends within it.
+            "deploys": deploys(result.markers, starts, calendar.next_day(looked.scope.end_ms - 1)),
             "total": result.total,
             "requests_url": requests_url(looked),
         }

@@ -71,6 +71,10 @@ class VisitorPage(ChartPage):
             "number_shown": sum(1 for id in shown.ids if id != OTHER),
         }
 
+    def json_of(self, looked: Looked) -> dict[str, Any]:
+        # The range that is shown, which is made of whole days.
+        return super().json_of(dataclasses.replace(looked, scope=looked.result.scope))
+
     def requests_url(self, looked: Looked) -> str:
         """Return the list of all requests in the range, to which a visitor can be added."""
         scope = dataclasses.replace(looked.result.scope, range_name="custom", versions=())
