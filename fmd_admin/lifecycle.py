@@ -18,6 +18,12 @@ _LAST_ANSWERS_S = 0.1
 class Watched(Protocol):
     """What wants to know."""
 
+    def before_fork(self) -> None:
+        """Called before the process forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Called after a fork, in the process that forked."""
+
     def after_fork(self) -> None:
         """Called in a child right after a fork."""
 
@@ -37,11 +43,22 @@ def threads_available() -> bool:
 def watch(target: Watched) -> None:
     """Call ``target`` as long as something else keeps it alive."""
     weak = ref(target)
+    # Kept alive while it forks: who waits for the end of the fork must be let go.
+    forking: list[Watched] = []
 
-    def after_fork() -> None:
+    def before_fork() -> None:
         found = weak()
         if found is not None:
-            found.after_fork()
+            forking.append(found)
+            found.before_fork()
+
+    def after_fork_in_parent() -> None:
+        while forking:
+            forking.pop().after_fork_in_parent()
+
+    def after_fork() -> None:
+        while forking:
+            forking.pop().after_fork()
 
     def close() -> None:
         found = weak()
@@ -51,7 +68,11 @@ def watch(target: Watched) -> None:
             found.close()
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=after_fork)
+        os.register_at_fork(
+            before=before_fork,
+            after_in_parent=after_fork_in_parent,
+            after_in_child=after_fork,
+        )
     atexit.register(close)
     if threading.current_thread() is threading.main_thread():
         _exit_on_sigterm()
