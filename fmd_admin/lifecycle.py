@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 from weakref import ref
 
 #: How long the end of a process waits for threads that are finishing a request.
@@ -57,8 +58,11 @@ def watch(target: Watched) -> None:
             forking.pop().after_fork_in_parent()
 
     def after_fork() -> None:
-        while forking:
-            forking.pop().after_fork()
+        # Not only those in ``forking``: uWSGI may leave the hooks before the fork out.
+        forking.clear()
+        found = weak()
+        if found is not None:
+            found.after_fork()
 
     def close() -> None:
         found = weak()
@@ -73,13 +77,32 @@ def watch(target: Watched) -> None:
             after_in_parent=after_fork_in_parent,
             after_in_child=after_fork,
         )
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        _after_uwsgi_fork(uwsgi, after_fork)
     atexit.register(close)
     if threading.current_thread() is threading.main_thread():
         _exit_on_sigterm()
 
 
+def _after_uwsgi_fork(uwsgi: Any, call: Callable[[], None]) -> None:
+    """Call after the forks of uWSGI, which by default runs its own hook and not Python's."""
+    before = getattr(uwsgi, "post_fork_hook", None)
+
+    def hook() -> None:
+        if before is not None:
+            before()
+        call()
+
+    uwsgi.post_fork_hook = hook
+
+
 def _exit_on_sigterm() -> None:
     """``flask run`` and waitress leave SIGTERM to the system, which skips atexit."""
+    if "uwsgi" in sys.modules:
+        # It has its own handler, in C, which getsignal does not know. With ours in its place a
+        # worker would go on until it is killed a minute later.
+        return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Transactions unwind, and atexit closes everything outside of the handler.
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

@@ -96,6 +96,7 @@ class Monitor:
             faults=self.faults,
             tick=self._tick,
             clean_ip=self._clean_ip,
+            forked=self.after_fork,
         )
         self.watch = Watch(
             append=self.recorder.append,
