@@ -79,22 +79,23 @@ def watch(target: Watched) -> None:
         )
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None:
-        _after_uwsgi_fork(uwsgi, after_fork)
+        _hook(uwsgi, "post_fork_hook", after_fork)
+        _hook(uwsgi, "atexit", close)
     atexit.register(close)
     if threading.current_thread() is threading.main_thread():
         _exit_on_sigterm()
 
 
-def _after_uwsgi_fork(uwsgi: Any, call: Callable[[], None]) -> None:
-    """Call after the forks of uWSGI, which by default runs its own hook and not Python's."""
-    before = getattr(uwsgi, "post_fork_hook", None)
+def _hook(uwsgi: Any, name: str, call: Callable[[], None]) -> None:
+    """Call where uWSGI runs its own hook, and not Python's."""
+    before = getattr(uwsgi, name, None)
 
     def hook() -> None:
         if before is not None:
             before()
         call()
 
-    uwsgi.post_fork_hook = hook
+    setattr(uwsgi, name, hook)
 
 
 def _exit_on_sigterm() -> None:
