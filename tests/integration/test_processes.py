@@ -100,10 +100,9 @@ UWSGI = [
         # Without enable-threads a thread is started and never runs: requests write at their end.
         (["--processes", "2"], False),
         (["--processes", "2", "--lazy-apps"], False),
-        (["--processes", "2", "--enable-threads"], True),
         (["--processes", "2", "--threads", "4"], True),
     ],
-    ids=["no threads", "no threads, lazy", "enable-threads", "threads"],
+    ids=["no threads", "no threads, lazy", "threads"],
 )
 def test_uwsgi(folder: Path, options: list[str], threads: bool) -> None:
     port = free_port()
