@@ -1,6 +1,6 @@
 """Eight processes on one database: levels reach all, graphs tick once, one makes the tables.
 
-FMD_TEST_CHANGES=20 measures the level changes as often as the figure in the docs was.
+LEVEL_CHANGES=20 measures twenty level changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .servers import Server, gunicorn
 pytestmark = pytest.mark.server
 
 WORKERS = 8
-CHANGES = int(os.environ.get("FMD_TEST_CHANGES", "4"))
+CHANGES = int(os.environ.get("LEVEL_CHANGES", "4"))
 IN_FORCE_S = 2.0
 TICKS = 5
 #: For eight processes of a busy machine to start.
