@@ -6,6 +6,7 @@ for those who come from Flask-MonitoringDashboard.
 
 from .compat.dashboard import add_database_pruning_schedule, add_graph, bind, config
 from .extension import FMDAdmin
+from .standalone import create_panel
 from .version import __version__
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "add_graph",
     "bind",
     "config",
+    "create_panel",
 ]

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from werkzeug.serving import run_simple
 
-from . import extension, monitor, settings
+from . import extension, opening, settings, standalone
 from .errors import FMDError
 from .jobs.pruning import Pruning, prune_now
 from .store import accounts, retention, rollups, schema
@@ -59,7 +59,7 @@ def _store(ctx: click.Context) -> Store:
 @click.pass_context
 def migrate(ctx: click.Context) -> None:
     """Create or upgrade the tables."""
-    ctx.meta[monitor.MIGRATING] = True
+    ctx.meta[opening.MIGRATING] = True
     done = schema.migrate(_store(ctx))
     click.echo("The tables are now at this version." if done else "The tables are up to date.")
 
@@ -205,8 +205,28 @@ def run(ctx: click.Context, target: str | None, host: str, port: int) -> None:
     app = _import_app(target) if target else info.load_app()  # type: ignore[union-attr]
     if extension.EXTENSION not in app.extensions:
         extension.FMDAdmin(app)
-    link = extension.of(app).config.values.link.strip("/")
-    click.echo(f" * {app.name} on http://{host}:{port}/, panel on http://{host}:{port}/{link}/")
+    values = extension.of(app).config.values
+    panel = f"panel on http://{host}:{port}/{values.link.strip('/')}/"
+    click.echo(
+        f" * {app.name} on http://{host}:{port}/, {panel if values.panel else 'without a panel'}"
+    )
+    _serve(app, host, port)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=5050, show_default=True)
+@click.pass_context
+def panel(ctx: click.Context, host: str, port: int) -> None:
+    """Serve the panel on its own, apart from the app."""
+    info = ctx.find_object(ScriptInfo)
+    if info is None:
+        app = standalone.panel_app(settings.load(**ctx.meta[_SOURCES]), str(Path.cwd()))
+    else:
+        measured = info.load_app()
+        loaded = extension.of(measured).config.loaded
+        app = standalone.panel_app(loaded, measured.instance_path)
+    click.echo(f" * panel on http://{host}:{port}/")
     _serve(app, host, port)
 
 
@@ -261,7 +281,7 @@ def _needs_checkout(name: str, folder: str) -> None:
         )
 
 
-_COMMANDS = (check, create_user, demo, migrate, prune, rebuild_rollups, run, test)
+_COMMANDS = (check, create_user, demo, migrate, panel, prune, rebuild_rollups, run, test)
 
 
 @click.group("fmd", cls=Friendly)

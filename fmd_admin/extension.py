@@ -6,18 +6,19 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import flask_admin
 from flask import Flask
 
 from . import settings as settings_table
-from .admin.site import new_panel_app
 from .errors import BindError
 from .jobs.graphs import Graphs
 from .jobs.pruning import pruning_schedule
 from .monitor import Monitor
 from .store.store import Store
+
+if TYPE_CHECKING:
+    from flask_admin import Admin
 
 EXTENSION = "fmd_admin"
 _Function = TypeVar("_Function", bound=Callable[[], Any])
@@ -113,7 +114,7 @@ class FMDAdmin:
             monitor.jobs.add_pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
 
     @property
-    def admin(self) -> flask_admin.Admin:
+    def admin(self) -> Admin:
         """The panel's ``flask_admin.Admin``: any Flask-Admin view can be added to it."""
         monitors = list(self._monitors.values())
         if len(monitors) != 1:
@@ -136,4 +137,4 @@ def of(app: Flask) -> Monitor:
 
 def open_store(values: settings_table.Settings, folder: Path | str | None = None) -> Store:
     """Open the store without a host app, for the command line."""
-    return Store(new_panel_app(), values, folder=None if folder is None else str(folder))
+    return Store(Flask("fmd_admin"), values, folder=None if folder is None else str(folder))

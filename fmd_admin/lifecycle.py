@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 from weakref import ref
 
 #: How long the end of a process waits for threads that are finishing a request.
@@ -17,6 +18,12 @@ _LAST_ANSWERS_S = 0.1
 
 class Watched(Protocol):
     """What wants to know."""
+
+    def before_fork(self) -> None:
+        """Called before the process forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Called after a fork, in the process that forked."""
 
     def after_fork(self) -> None:
         """Called in a child right after a fork."""
@@ -37,8 +44,22 @@ def threads_available() -> bool:
 def watch(target: Watched) -> None:
     """Call ``target`` as long as something else keeps it alive."""
     weak = ref(target)
+    # Kept alive while it forks: who waits for the end of the fork must be let go.
+    forking: list[Watched] = []
+
+    def before_fork() -> None:
+        found = weak()
+        if found is not None:
+            forking.append(found)
+            found.before_fork()
+
+    def after_fork_in_parent() -> None:
+        while forking:
+            forking.pop().after_fork_in_parent()
 
     def after_fork() -> None:
+        # Not only those in ``forking``: uWSGI may leave the hooks before the fork out.
+        forking.clear()
         found = weak()
         if found is not None:
             found.after_fork()
@@ -51,14 +72,38 @@ def watch(target: Watched) -> None:
             found.close()
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=after_fork)
+        os.register_at_fork(
+            before=before_fork,
+            after_in_parent=after_fork_in_parent,
+            after_in_child=after_fork,
+        )
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        _hook(uwsgi, "post_fork_hook", after_fork)
+        _hook(uwsgi, "atexit", close)
     atexit.register(close)
     if threading.current_thread() is threading.main_thread():
         _exit_on_sigterm()
 
 
+def _hook(uwsgi: Any, name: str, call: Callable[[], None]) -> None:
+    """Call where uWSGI runs its own hook, and not Python's."""
+    before = getattr(uwsgi, name, None)
+
+    def hook() -> None:
+        if before is not None:
+            before()
+        call()
+
+    setattr(uwsgi, name, hook)
+
+
 def _exit_on_sigterm() -> None:
     """``flask run`` and waitress leave SIGTERM to the system, which skips atexit."""
+    if "uwsgi" in sys.modules:
+        # It has its own handler, in C, which getsignal does not know. With ours in its place a
+        # worker would go on until it is killed a minute later.
+        return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Transactions unwind, and atexit closes everything outside of the handler.
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

@@ -12,15 +12,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
-from . import lifecycle
+from . import lifecycle, opening
 from . import settings as settings_table
 from .admin.context import Panel
 from .admin.mount import Mount
-from .admin.site import build_site, new_panel_app
 from .collect.address import anonymized
 from .collect.collector import Collector
 from .collect.innermost import wrap_innermost
@@ -28,6 +26,7 @@ from .collect.redaction import Redactor, words_of
 from .collect.tracing import Rules
 from .collect.version import host_version
 from .collect.watching import Watch
+from .errors import BindError
 from .faults import Faults
 from .jobs.graph_runs import GraphRuns
 from .jobs.graphs import Graphs
@@ -37,8 +36,7 @@ from .recorder.batching import storable
 from .recorder.recorder import Recorder
 from .recorder.vitals import fault_rows, identity
 from .records import Batch, Frame
-from .store import accounts, schema
-from .store.live import LiveConfig, internal_value
+from .store.live import LiveConfig
 from .store.presence import Presence
 from .store.store import Store
 from .store.writer import BatchWriter
@@ -46,11 +44,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from flask_admin import Admin
 
 logger = logging.getLogger("fmd_admin")
 
-#: In click's context while ``flask fmd migrate`` runs.
-MIGRATING = "fmd_admin.migrating"
 _SESSION_LABEL = b"fmd_admin panel session"
 
 
@@ -71,7 +68,7 @@ class Monitor:
         self._host = weakref.ref(app)
         self.faults = Faults()
         self.config = LiveConfig(loaded)
-        self.panel_app = new_panel_app()
+        self.panel_app = _panel_app(values)
         self.store = Store(self.panel_app, values, folder=app.instance_path)
         self._ready = False
         self._prepare_lock = threading.Lock()
@@ -99,6 +96,7 @@ class Monitor:
             faults=self.faults,
             tick=self._tick,
             clean_ip=self._clean_ip,
+            forked=self.after_fork,
         )
         self.watch = Watch(
             append=self.recorder.append,
@@ -108,6 +106,14 @@ class Monitor:
             call=Collector.__call__.__code__,
             import_name=app.import_name,
         )
+        self.panel: Panel | None = None
+        if values.panel:
+            self._build_panel()
+        self._start(app, group_by, get_ip)
+
+    def _build_panel(self) -> None:
+        from .admin.site import build_site
+
         self.panel = Panel(
             store=self.store,
             config=self.config,
@@ -118,8 +124,17 @@ class Monitor:
             secret=self._secret,
             version=__version__,
         )
-        self.admin = build_site(self.panel_app, self.panel)
-        self._start(app, group_by, get_ip)
+        self._admin = build_site(self.panel_app, self.panel)
+
+    @property
+    def admin(self) -> Admin:
+        """The panel's ``flask_admin.Admin``. Raises BindError where the app only measures."""
+        if self.panel is None:
+            raise BindError(
+                "This app has no panel: the setting PANEL is off, so it only measures. Set it to "
+                "on, or add your views where the panel runs: create_panel(…).admin.add_view(…)"
+            )
+        return self._admin
 
     def _start(self, app: Flask, group_by: Any, get_ip: Callable[[], str | None] | None) -> None:
         """Prepare the store, then let requests in."""
@@ -142,6 +157,8 @@ class Monitor:
                 group_by=group_by,
                 get_ip=get_ip,
             )
+            if self.panel is None:
+                return self.collector
             return Mount(self.collector, self.config.values.link, self.panel_app)
 
         if not wrap_innermost(app, wrap):
@@ -155,17 +172,16 @@ class Monitor:
     def _prepare(self) -> None:
         """Bring the tables up, make the first account, read levels and settings; once."""
         with self._prepare_lock:
-            if self._ready or _migrating():
+            if self._ready or opening.migrating():
                 return
-            if self.config.values.auto_migrate:
-                schema.migrate(self.store)
-            else:
-                schema.check_schema(self.store)
-            credentials = accounts.first_start(self.store, self.config.values, self._debug)
-            if credentials is not None:
-                announce(credentials, self.config.values.link)
-            with self.store.read() as connection:
-                self.config.refresh(connection)
+            values = self.config.values
+            opening.prepare(
+                self.store,
+                self.config,
+                login=f"/{values.link.strip('/')}/login" if values.panel else "the panel",
+                debug=self._debug,
+            )
+            opening.say_timezone(self.store)
             self._ready = True
 
     def _write(self, batch: Batch) -> None:
@@ -236,9 +252,7 @@ class Monitor:
             raw = key.encode() if isinstance(key, str) else key
             return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
         if self._kept_secret is None:
-            with self.store.write() as connection:
-                kept = internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
-            self._kept_secret = kept.encode()
+            self._kept_secret = opening.kept_secret(self.store)
         return self._kept_secret
 
     def counters(self) -> Mapping[str, int]:
@@ -277,6 +291,14 @@ class Monitor:
         self.jobs.stop()
         self.store.close()
 
+    def before_fork(self) -> None:
+        """Have nothing under way that a child could not go on with."""
+        self.store.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        self.store.after_fork_in_parent()
+
     def after_fork(self) -> None:
         """Begin anew in a child process: own connections, buffer, threads and writer."""
         self.store.after_fork()
@@ -291,18 +313,11 @@ class Monitor:
         self.config.forget()
 
 
-def _migrating() -> bool:
-    """Whether ``flask fmd migrate`` runs: it binds the app first and makes the tables then."""
-    context = click.get_current_context(silent=True)
-    return context is not None and MIGRATING in context.meta
+def _panel_app(values: settings_table.Settings) -> Flask:
+    """Return the app that the tables are bound to: the panel, or one that answers nothing."""
+    if not values.panel:
+        return Flask("fmd_admin")
+    # Not imported by apps that only measure.
+    from .admin.site import new_panel_app
 
-
-def announce(credentials: accounts.Credentials, link: str) -> None:
-    """Print the first admin's one-time password on the console, once for all processes."""
-    click.echo(
-        f"\n * fmd_admin: first start. Sign in at /{link.strip('/')}/login\n"
-        f" *   user:     {credentials.username}\n"
-        f" *   password: {credentials.password}\n"
-        " *   It is shown once; change it under Account.\n",
-        err=True,
-    )
+    return new_panel_app()

@@ -58,6 +58,12 @@ class Settings:
         allowed="path segments of letters, digits, dots, dashes and underscores",
         check=is_link,
     )
+    panel: bool = setting(
+        True,
+        "Serve the panel in the host app. Off: the app only measures, and the panel runs on its "
+        "own, with create_panel().",
+        allowed="true or false",
+    )
     monitor_level: int = number(
         1, 0, 3, "Level of endpoints that are seen for the first time.", runtime=True
     )

@@ -64,6 +64,11 @@ class PanelApp(Flask):
     session_interface = PanelSessions()
 
     @property
+    def admin(self) -> Admin:
+        """The panel's Flask-Admin: any Flask-Admin view can be added to it."""
+        return self.extensions["admin"][0]
+
+    @property
     def secret_key(self) -> bytes:  # type: ignore[override]
         """The key of sessions and forms: derived on use, never the host's own."""
         return panel_of(self).secret()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
+from os import getpid
 from threading import Event, Lock, RLock, Thread
 from time import monotonic
 
@@ -32,7 +33,8 @@ class Recorder:
     be exactly-once by its writer and sequence. BatchRefusedError means that it can never be
     stored. ``tick`` is called about once a second in the flusher's thread. The thread starts with
     the first record or :meth:`start`, so that none exists before a server forks. Where threads
-    are not available, requests flush at their end.
+    are not available, requests flush at their end. ``forked`` is called in a child that was
+    forked past Python's hooks, and must call :meth:`after_fork`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Recorder:
         faults: Faults,
         tick: Callable[[], None],
         clean_ip: Callable[[str], str | None],
+        forked: Callable[[], None] | None = None,
     ) -> None:
         self._write = write
         self._version = version
@@ -53,11 +56,14 @@ class Recorder:
         self._faults = faults
         self._tick = tick
         self._clean_ip = clean_ip
+        self._forked = forked or self.after_fork
+        self._fork_lock = Lock()
         self.touched: dict[str, int] = {}
         self.write_times = WriteTimes()
         self._reset()
 
     def _reset(self) -> None:
+        self._pid = getpid()
         self._buffer: deque[RequestRecord] = deque()
         self.touched.clear()
         self.write_times.clear()
@@ -111,6 +117,8 @@ class Recorder:
 
     def start(self) -> None:
         """Start the flusher if it does not run yet."""
+        if self._pid != getpid():
+            self._see_fork()
         if self._inline:
             self._flush_inline()
             return
@@ -127,6 +135,18 @@ class Recorder:
                 self._inline = True
             else:
                 self._running = True
+
+    def _see_fork(self) -> None:
+        """Begin anew in a child whose server left the hooks after a fork out.
+
+        With the writer of its parent its batches would be taken for those of another child.
+        """
+        with self._fork_lock:
+            if self._pid != getpid():
+                # Its own first requests: where the parent had some, it had started the thread.
+                measured = self._buffer
+                self._forked()
+                self._buffer.extend(measured)
 
     @property
     def inline(self) -> bool:

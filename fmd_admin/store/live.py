@@ -32,6 +32,7 @@ from .models import (
 )
 
 CONFIG_ROW = 1
+_TIMEZONE = "_timezone"
 #: What is stored of an endpoint and version, and goes with them; visitors besides.
 _MEASUREMENTS = (
     *(Request, Profile, Outlier, OutlierSkipped),
@@ -104,6 +105,23 @@ def internal_value(connection: Connection, name: str, make: Callable[[], str]) -
     except IntegrityError:  # Another process made it meanwhile.
         return internal_value(connection, name, make)
     return value
+
+
+def kept_timezone(connection: Connection) -> str | None:
+    """Return the time zone that hours and days are counted in, None before an app has begun."""
+    return connection.scalar(select(SavedSetting.value).where(SavedSetting.name == _TIMEZONE))
+
+
+def keep_timezone(connection: Connection, name: str) -> None:
+    """Tell panels that run on their own in which time zone the app counts."""
+    if kept_timezone(connection) == name:
+        return
+    try:
+        with connection.begin_nested():
+            _put(connection, _TIMEZONE, name, "")
+    except IntegrityError:
+        return  # Another process of the app said it at the same moment.
+    bump(connection)
 
 
 def _put(connection: Connection, name: str, value: str, by: str) -> None:

@@ -19,6 +19,7 @@ from ..settings import Settings
 from . import job_models, visitor_models  # noqa: F401 - a store has all tables
 from .engine import WRITE, configure, engine_options
 from .models import db
+from .transactions import Transactions
 
 
 class Store:
@@ -55,6 +56,7 @@ class Store:
         with app.app_context():
             self.engine: Engine = db.engine
         configure(self.engine)
+        self._transactions = Transactions()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,6 +66,7 @@ class Store:
         if self.engine.dialect.name == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"
         with (
+            self._transactions.one(),
             self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
@@ -76,13 +79,23 @@ class Store:
         SQLite takes its write lock at the start, so that it waits instead of failing half way.
         """
         with (
+            self._transactions.one(),
             self.engine.connect().execution_options(**{WRITE: True}) as connection,
             connection.begin(),
         ):
             yield connection
 
+    def before_fork(self) -> None:
+        """Let the transactions of other threads end first; nothing of them may get into a child."""
+        self._transactions.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Let transactions begin again."""
+        self._transactions.after_fork_in_parent()
+
     def after_fork(self) -> None:
         """Forget the parent's connections without closing them: they are the parent's."""
+        self._transactions = Transactions()
         self.engine.dispose(close=False)
 
     def close(self) -> None:

@@ -54,6 +54,8 @@ def send(phase):
 def in_child():
     names = [thread.name for thread in threading.enumerate()]
     assert len(names) == 1, names
+    # No connection of the worker's came along.
+    assert monitor.store.engine.pool.checkedin() == 0
     send(f"child {{os.getpid()}}")
     deadline = time.monotonic() + CHILD_S
     while monitor.counters()["stored"] < 21 and time.monotonic() < deadline:

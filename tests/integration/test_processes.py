@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ..support import new_store, stored_rows
+from .panel_session import PanelSession
 from .servers import command_server, free_port, gunicorn, send_many
+from .test_switching import get, wait_until
 
 APP = """
 import os, threading
@@ -23,6 +28,20 @@ app.add_url_rule("/", "index", lambda: str(os.getpid()))
 app.add_url_rule("/threads", "threads", lambda: ",".join(t.name for t in threading.enumerate()))
 FMDAdmin(app, settings={{"database": "sqlite:///{folder}/fmd.db", "flush_interval_s": 1.0,
     "username": "anna", "password": "correct horse"}})
+
+
+def open_files():
+    # Connections that a fork would share.
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink("/proc/self/fd/" + number))
+        except OSError:  # It was the folder's own.
+            pass
+    return [name for name in found if "fmd.db" in name]
+
+
+assert not open_files(), "a connection before the fork"
 assert not [t.name for t in threading.enumerate() if "fmd" in t.name], "a thread before the fork"
 """
 
@@ -58,6 +77,87 @@ def test_a_graceful_end_stores_everything(folder: Path, options: list[str]) -> N
         assert server.stop() == 0
     assert sum(answers.values()) == 200
     assert stored(folder) == 200
+    assert "Traceback" not in server.log
+
+
+def shown(anna: PanelSession) -> dict[str, Any]:
+    """The rows of the overview by endpoint."""
+    return {row["name"]: row for row in anna.get("/overview/data.json").json["rows"]}
+
+
+UWSGI = [
+    str(Path(sys.executable).with_name("uwsgi")),
+    "--master",
+    "--die-on-term",
+    "--wsgi-file",
+    "small.py",
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        # Without enable-threads a thread is started and never runs: requests write at their end.
+        (["--processes", "2"], False),
+        (["--processes", "2", "--lazy-apps"], False),
+        (["--processes", "2", "--threads", "4"], True),
+    ],
+    ids=["no threads", "no threads, lazy", "threads"],
+)
+def test_uwsgi(folder: Path, options: list[str], threads: bool) -> None:
+    port = free_port()
+    command = [*UWSGI, "--callable", "app", "--http-socket", f"127.0.0.1:{port}"]
+    with command_server([*command, *options], folder, port) as server:
+        # Its socket closes each connection after one answer.
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(lambda path: get(port, path)[0], ["/"] * 200))
+        assert answers == [200] * 200
+        names = get(port, "/threads")[1].split(",")
+        assert ("fmd_admin-flusher" in names) == threads
+        # The panel answers, and is kept up to date without a thread of ours.
+        anna = PanelSession(port).log_in()
+        # Each look is a request as well, at whose end a process without threads writes.
+        wait_until(lambda: "index" in shown(anna), "the overview shows the endpoint")
+        index = shown(anna)["index"]
+        assert anna.post("/overview/level", {"ids": index["id"], "level": 0}).status == 303
+        assert server.stop() == 0
+    assert stored(folder) >= 201
+    # That there are no threads is told once a process.
+    told = server.log.count("RuntimeError: this server runs without threads")
+    assert server.log.count("Traceback") == told
+    assert (told > 0) == (not threads)
+
+
+def test_flask_run_with_its_reloader(folder: Path) -> None:
+    """The parent only watches the files; what the child measured is there when it is replaced."""
+    port = free_port()
+    command = ["-m", "flask", "--app", "small", "run", "--debug", "--port", str(port)]
+    with command_server([sys.executable, *command], folder, port) as server:
+        first = get(port, "/")[1]
+        send_many(port, ["/"] * 19, connections=2)
+        source = folder / "small.py"
+        source.write_text(source.read_text() + "\n# changed\n")
+
+        def replaced() -> bool:
+            try:
+                return get(port, "/threads")[0] == 200 and get(port, "/")[1] != first
+            except (OSError, http.client.HTTPException):
+                return False
+
+        wait_until(replaced, "the reloader starts a new process")
+        assert first != str(server.process.pid)
+        send_many(port, ["/"] * 20, connections=2)
+        # The parent would kill its child at once; so ends the child first, and the parent with it.
+        os.kill(int(get(port, "/")[1]), signal.SIGTERM)
+        server.process.wait(timeout=30)
+    store = new_store(folder)
+    try:
+        rows = stored_rows(store)
+    finally:
+        store.close()
+    index = [row for row in rows if row.endpoint == "index"]
+    # The one before, the ones sent, at least one that told of the new process, and its number.
+    assert len(index) >= 42
     assert "Traceback" not in server.log
 
 

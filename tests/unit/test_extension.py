@@ -203,6 +203,7 @@ def test_what_is_public() -> None:
         "add_graph",
         "bind",
         "config",
+        "create_panel",
     }
 
 

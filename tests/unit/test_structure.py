@@ -30,11 +30,16 @@ ALLOWED = {
     "read": LEAVES | {"store", "read"},
     "jobs": LEAVES | {"store", "read", "jobs"},
     "admin": LEAVES | {"store", "read", "jobs", "admin"},
-    "monitor": LEAVES | {"collect", "recorder", "store", "read", "jobs", "admin", "monitor"},
+    "opening": LEAVES | {"store", "opening"},
+    "standalone": LEAVES | {"recorder", "store", "jobs", "admin", "opening", "standalone"},
+    "monitor": LEAVES
+    | {"opening"}
+    | {"collect", "recorder", "store", "read", "jobs", "admin", "monitor"},
     "extension": LEAVES | {"store", "jobs", "admin", "monitor", "extension"},
     "compat": LEAVES | {"extension", "compat"},
-    "cli": LEAVES | {"store", "read", "jobs", "monitor", "extension", "compat", "cli"},
-    "__init__": LEAVES | {"extension", "compat"},
+    "cli": LEAVES
+    | {"store", "read", "jobs", "opening", "standalone", "extension", "compat", "cli"},
+    "__init__": LEAVES | {"extension", "compat", "standalone"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -47,7 +47,8 @@ class SystemPage(Page):
             page_title="System",
             found=found,
             workers=workers,
-            faults=_faults(workers) if is_admin() else [],
+            faults=self._faults(workers) if is_admin() else [],
+            alone=self._alone(),
             kept={state.kind.name: self._kept(state.kind.name) for state in found.kinds},
             versions=self._versions(found),
             settings=self.panel.config.values,
@@ -165,6 +166,22 @@ class SystemPage(Page):
             found.append((worker, own if here else status, here))
         return found
 
+    def _alone(self) -> Mapping[str, Any] | None:
+        """Return what this process says of itself if it is a panel of its own: no app's process."""
+        own = self.panel.vitals()
+        return own if own.get("standalone") else None
+
+    def _faults(self, workers: Sequence[Current]) -> list[dict[str, Any]]:
+        """Return the faults of all processes, the latest first."""
+        alone = self._alone()
+        said = [status for _, status, _ in workers] + ([] if alone is None else [alone])
+        rows = [
+            {**row, "process": f"{status.get('host', '')}:{status.get('pid', '')}"}
+            for status in said
+            for row in status.get("fault_rows", [])
+        ]
+        return sorted(rows, key=lambda row: -row["last_at"])
+
     def _versions(self, found: System) -> list[tuple[str, str]]:
         own = self.panel.vitals()
         return [
@@ -185,16 +202,6 @@ def _process(worker: Worker, status: Mapping[str, Any], here: bool) -> dict[str,
         "answers": here,
         "seen_ms": to_millis(worker.process.seen_at),
     }
-
-
-def _faults(workers: Sequence[Current]) -> list[dict[str, Any]]:
-    """Return the faults of all processes, the latest first."""
-    rows = [
-        {**row, "process": f"{status.get('host', '')}:{status.get('pid', '')}"}
-        for _, status, _ in workers
-        for row in status.get("fault_rows", [])
-    ]
-    return sorted(rows, key=lambda row: -row["last_at"])
 
 
 def _amount(amount: Amount) -> dict[str, Any]:
