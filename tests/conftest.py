@@ -86,6 +86,15 @@ class DatabaseServers:
             server.start()
         return self._started[engine]
 
+    def processes(self) -> set[int]:
+        """The ids of all processes of the servers."""
+        found = set()
+        for server in self._started.values():
+            if server.running and server.pid is not None:
+                main = psutil.Process(server.pid)
+                found |= {main.pid, *(child.pid for child in main.children(recursive=True))}
+        return found
+
     def remove(self) -> None:
         for server in self._started.values():
             server.remove()
@@ -115,7 +124,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(engine: str) -> Iterator[None]:
+def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a file descriptor behind."""
     process = psutil.Process()
     threads = set(threading.enumerate())
@@ -125,10 +134,11 @@ def no_leaks(engine: str) -> Iterator[None]:
 
     def left() -> list[str]:
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
+        known = children | database_servers.processes()
         found += [
             f"process {child.pid}"
             for child in process.children(recursive=True)
-            if child.pid not in children
+            if child.pid not in known
         ]
         if process.num_fds() > descriptors:
             found.append(f"{process.num_fds() - descriptors} file descriptors")

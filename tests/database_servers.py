@@ -24,6 +24,7 @@ from .integration.servers import free_port
 
 START_S = 60.0
 _PASSWORD = "of the tests only"
+_MEMORY = "/dev/shm"
 
 
 class DatabaseServer:
@@ -32,9 +33,11 @@ class DatabaseServer:
     package = ""
     scheme = ""
 
-    def __init__(self, base: Path | None = None) -> None:
-        # Other users must get through: PostgreSQL refuses to run as root.
+    def __init__(self) -> None:
+        # In memory where that is possible: MariaDB syncs each change of a table.
+        base = _MEMORY if os.access(_MEMORY, os.W_OK) else None
         self.folder = Path(tempfile.mkdtemp(prefix="fmd-server-", dir=base))
+        # Other users must get through: PostgreSQL refuses to run as root.
         self.folder.chmod(0o755)
         self.port = free_port()
         self.log = self.folder / "server.log"
@@ -59,6 +62,10 @@ class DatabaseServer:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""

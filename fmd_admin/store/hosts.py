@@ -83,12 +83,15 @@ def _takes_writes(connection: Any) -> bool:
     cursor = connection.cursor()
     try:
         # A node of Galera without quorum takes connections and refuses every query but these.
-        cursor.execute("SHOW STATUS LIKE 'wsrep_ready'")
-        ready = cursor.fetchone()
-        if ready is not None and ready[1] != "ON":
+        clustered = _shown(cursor, "SHOW VARIABLES LIKE 'wsrep_on'") == "ON"
+        if clustered and _shown(cursor, "SHOW STATUS LIKE 'wsrep_ready'") != "ON":
             return False
-        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'read_only'")
-        read_only = cursor.fetchone()
-        return read_only is None or read_only[1] == "OFF"
+        return _shown(cursor, "SHOW GLOBAL VARIABLES LIKE 'read_only'") != "ON"
     finally:
         cursor.close()
+
+
+def _shown(cursor: Any, statement: str) -> str | None:
+    cursor.execute(statement)
+    row = cursor.fetchone()
+    return None if row is None else str(row[1])
