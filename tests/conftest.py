@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,44 @@ from fmd_admin.extension import Monitor
 from fmd_admin.store import schema
 from fmd_admin.store.store import Store
 
-from .support import Bound, new_store
+from .database_servers import SERVERS, DatabaseServer
+from .support import DATABASE_URL, Bound, database_url, new_store
 
 #: How long threads and descriptors that are being closed may take.
 _SETTLE_S = 5.0
+
+
+#: Tests below these folders can be run on every kind of database.
+_ON_EVERY_ENGINE = ("tests/unit/store", "tests/unit/read", "tests/unit/jobs")
+_ENGINES = ("sqlite", *SERVERS)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=(*_ENGINES, "all"),
+        help="Run the tests of store, read and jobs on this kind of database. Without it: on "
+        "SQLite, and those marked 'every_engine' on all (in CI, too).",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat tests that use a database for each kind of it."""
+    path = metafunc.definition.path.relative_to(metafunc.config.rootpath).as_posix()
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    here = path.startswith(_ON_EVERY_ENGINE) or marks & {"every_engine", "servers_only"}
+    if not here or "tmp_path" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("--engine")
+    if "sqlite_only" in marks:
+        engines: tuple[str, ...] = ("sqlite",) if chosen in (None, "sqlite", "all") else ()
+    elif "servers_only" in marks:
+        engines = tuple(name for name in SERVERS if chosen in (None, "all", name))
+    elif chosen == "all" or (chosen is None and "every_engine" in marks):
+        engines = _ENGINES
+    else:
+        engines = (chosen or "sqlite",)
+    metafunc.parametrize("engine", engines, indirect=True)
 
 
 def pytest_configure() -> None:
@@ -31,8 +66,65 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+class DatabaseServers:
+    """The servers of a test run: each is started when the first test asks for it."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, DatabaseServer] = {}
+
+    def get(self, engine: str) -> DatabaseServer:
+        """The running server of an engine; skips a test (in CI: fails it) that cannot have it."""
+        if engine not in self._started:
+            kind = SERVERS[engine]
+            if kind.missing():
+                text = f"{engine} is not installed. Run: apt-get install {kind.package}"
+                if os.environ.get("CI") == "true":
+                    pytest.fail(text)
+                pytest.skip(text)
+            server = kind()
+            self._started[engine] = server
+            server.start()
+        return self._started[engine]
+
+    def processes(self) -> set[int]:
+        """The ids of all processes of the servers."""
+        found = set()
+        for server in self._started.values():
+            if server.running and server.pid is not None:
+                main = psutil.Process(server.pid)
+                found |= {main.pid, *(child.pid for child in main.children(recursive=True))}
+        return found
+
+    def remove(self) -> None:
+        for server in self._started.values():
+            server.remove()
+
+
+@pytest.fixture(scope="session")
+def database_servers() -> Iterator[DatabaseServers]:
+    servers = DatabaseServers()
+    yield servers
+    servers.remove()
+
+
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The kind of database that a test is run on, which then has one of its own there."""
+    name: str = getattr(request, "param", "sqlite")
+    if name == "sqlite":
+        yield name
+        return
+    server: DatabaseServer = request.getfixturevalue("database_servers").get(name)
+    database = f"fmd_{uuid.uuid4().hex}"
+    url = server.create_database(database)
+    folder: Path = request.getfixturevalue("tmp_path")
+    (folder / DATABASE_URL).write_text(url.render_as_string(hide_password=False))
+    yield name
+    server.drop_database(database)
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a file descriptor behind."""
     process = psutil.Process()
     threads = set(threading.enumerate())
@@ -42,10 +134,11 @@ def no_leaks() -> Iterator[None]:
 
     def left() -> list[str]:
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
+        known = children | database_servers.processes()
         found += [
             f"process {child.pid}"
             for child in process.children(recursive=True)
-            if child.pid not in children
+            if child.pid not in known
         ]
         if process.num_fds() > descriptors:
             found.append(f"{process.num_fds() - descriptors} file descriptors")
@@ -81,7 +174,7 @@ def bind(tmp_path: Path) -> Iterator[Callable[..., Bound]]:
         **settings: Any,
     ) -> Bound:
         app = app or Flask("host", instance_path=str(tmp_path))
-        settings.setdefault("database", f"sqlite:///{tmp_path}/fmd.db")
+        settings.setdefault("database", database_url(tmp_path))
         settings.setdefault("username", "anna")
         settings.setdefault("password", "correct horse")
         if extension is None:

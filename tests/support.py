@@ -18,10 +18,21 @@ from fmd_admin.extension import Monitor
 from fmd_admin.store.models import Client, Endpoint, Group, Request, Version
 from fmd_admin.store.store import Store
 
+#: In a test's folder: the URL of the database to be used instead of an SQLite file.
+DATABASE_URL = "database.url"
+
+
+def database_url(folder: Path) -> str:
+    """The database of ``folder``: the one the test is run on, or else a file in it."""
+    try:
+        return (folder / DATABASE_URL).read_text()
+    except FileNotFoundError:
+        return f"sqlite:///{folder}/fmd.db"
+
 
 def new_store(folder: Path, **code: Any) -> Store:
-    """A store on a file in ``folder``, not migrated."""
-    code.setdefault("database", f"sqlite:///{folder}/fmd.db")
+    """A store on the database of ``folder``, not migrated."""
+    code.setdefault("database", database_url(folder))
     return Store(Flask("store"), settings.load(environ={}, code=code).values)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
@@ -145,9 +145,7 @@ class Jobs:
         with self._store.read() as connection:
             waiting = connection.scalar(select(func.count()).select_from(RollupDelta)) or 0
         while waiting > 0:
-            with self._store.write() as connection:
-                self._lease.fence(connection)
-                merged = merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
+            merged = self._store.transact(self._merge_some)
             # What came in meanwhile is for the next time: a job must come to an end.
             waiting = waiting - merged if merged else 0
         visitors.tend(self._store, self._lease.fence)
@@ -159,13 +157,19 @@ class Jobs:
             cells = visitors.unsummed(connection, now_ms)
             more = visitor_rebuild.backfilling(connection)
         while cells and self._clock() - begun < UPKEEP_S:
-            with self._store.write() as connection:
-                self._lease.fence(connection)
-                visitors.sum_endpoints(connection, cells.pop())
+            self._store.transact(partial(self._sum_visitors, cells.pop()))
         while more and self._clock() - begun < UPKEEP_S:
             more = visitor_rebuild.backfill(
                 self._store, self._store.timezone, now_ms, self._lease.fence
             )
+
+    def _merge_some(self, connection: Connection) -> int:
+        self._lease.fence(connection)
+        return merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
+
+    def _sum_visitors(self, cell: visitors.Cell, connection: Connection) -> None:
+        self._lease.fence(connection)
+        visitors.sum_endpoints(connection, cell)
 
     def _prune(self) -> None:
         # The event goes with the scheduler: its thread ends, even if another one begins.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -162,20 +163,21 @@ def authenticate(
         subjects = throttle.own_subjects(username)
     else:
         subjects = throttle.login_subjects(username, address)
-    with store.write() as connection:
-        until_ms = throttle.reserve(connection, subjects, now_ms)
+    until_ms = store.transact(lambda connection: throttle.reserve(connection, subjects, now_ms))
     if until_ms:
         return Throttled(until_ms)
     account, hashed = _by_name(store, username)
     right = check_password_hash(hashed, password[: LONGEST_PASSWORD + 1])
     if account is None or not right or not account.active:
-        with store.write() as connection:
-            throttle.forget_old(connection, now_ms)
+        store.transact(lambda connection: throttle.forget_old(connection, now_ms))
         return None
-    with store.write() as connection:
-        throttle.forgive(connection, subjects)
-        connection.execute(update(User).where(User.id == account.id).values(last_login=now_ms))
+    store.transact(partial(_welcome, account.id, subjects, now_ms))
     return account
+
+
+def _welcome(user_id: int, subjects: Sequence[str], now_ms: int, connection: Connection) -> None:
+    throttle.forgive(connection, subjects)
+    connection.execute(update(User).where(User.id == user_id).values(last_login=now_ms))
 
 
 def first_start(

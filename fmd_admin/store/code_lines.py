@@ -86,23 +86,24 @@ class CodeLines:
             digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()
             digests[frame] = digest
             values[digest] = {"digest": digest, **line, "own": frame.own}
-        ids = self._find_or_make(values)
+        ids = self._store.transact(lambda connection: self._find_or_make(connection, values))
         self._ids.update((frame, ids[digest]) for frame, digest in digests.items())
 
-    def _find_or_make(self, values: Mapping[str, dict[str, object]]) -> dict[str, int]:
+    def _find_or_make(
+        self, connection: Connection, values: Mapping[str, dict[str, object]]
+    ) -> dict[str, int]:
         found: dict[str, int] = {}
         digests = sorted(values)
-        with self._store.write() as connection:
-            for start in range(0, len(digests), CHUNK):
-                chunk = digests[start : start + CHUNK]
-                query = select(CodeLine.digest, CodeLine.id).where(CodeLine.digest.in_(chunk))
-                self._mark_as_seen(connection, chunk)
+        for start in range(0, len(digests), CHUNK):
+            chunk = digests[start : start + CHUNK]
+            query = select(CodeLine.digest, CodeLine.id).where(CodeLine.digest.in_(chunk))
+            self._mark_as_seen(connection, chunk)
+            found.update((row.digest, row.id) for row in connection.execute(query))
+            seen = {"seen_at": self._looked_up_ms}
+            new = [{**values[digest], **seen} for digest in chunk if digest not in found]
+            if new:
+                connection.execute(insert_unless_there(connection, CodeLine), new)
                 found.update((row.digest, row.id) for row in connection.execute(query))
-                seen = {"seen_at": self._looked_up_ms}
-                new = [{**values[digest], **seen} for digest in chunk if digest not in found]
-                if new:
-                    connection.execute(insert_unless_there(connection, CodeLine), new)
-                    found.update((row.digest, row.id) for row in connection.execute(query))
         return found
 
     def _mark_as_seen(self, connection: Connection, digests: list[str]) -> None:

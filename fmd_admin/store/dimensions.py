@@ -72,12 +72,14 @@ class Dimensions:
                 self._load(missing, extra)
 
     def _load(self, missing: Mapping[Table, list[str]], extra: Extra) -> None:
-        with self._store.write() as connection:
-            found = {
+        def find(connection: Connection) -> tuple[dict[Table, dict[str, int]], int]:
+            ids = {
                 table: self._find_or_make(connection, table, names, extra)
                 for table, names in missing.items()
             }
-            version = config_version(connection)
+            return ids, config_version(connection)
+
+        found, version = self._store.transact(find)
         if self._version not in (-1, version):
             self.forget()  # What was cached before may be gone; only the new ids are sure.
         self._version = version

@@ -1,4 +1,4 @@
-"""What each kind of database needs: pragmas, timeouts and how a transaction begins."""
+"""What each kind of database needs: drivers, timeouts and how a transaction begins."""
 
 from __future__ import annotations
 
@@ -6,10 +6,48 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+
+from . import hosts
 
 #: Execution option of a connection that is going to write.
 WRITE = "fmd_write"
+#: Execution option of a connection whose reads must all be of one moment.
+SNAPSHOT = "fmd_snapshot"
 BUSY_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 5
+#: A server that says nothing for so long is given up. InnoDB waits for a lock for 50 s.
+READ_TIMEOUT_S = 60
+
+MYSQL = frozenset({"mysql", "mariadb"})
+#: The driver that the extras bring, where a URL names none, and the extra.
+_DRIVERS = {
+    "postgres": ("postgresql+psycopg", "postgres"),
+    "postgresql": ("postgresql+psycopg", "postgres"),
+    "mysql": ("mysql+pymysql", "mysql"),
+    "mariadb": ("mariadb+pymysql", "mysql"),
+}
+#: The transaction was given up for another one: a deadlock, a row that changed meanwhile, or a
+#: lock that was not to be had in time. By SQLSTATE, and by MySQL's number.
+_CONFLICTS: frozenset[object] = frozenset({"40001", "40P01", "55P03", 1020, 1205, 1213})
+#: Besides what SQLAlchemy knows: no quorum (Galera), shutdown, cannot connect, killed, gone,
+#: lost, and PyMySQL's own for a closed connection.
+_MYSQL_DISCONNECTS = frozenset({0, 1047, 1053, 1927, 2003, 2006, 2013, 2055, 4031})
+#: Servers that do not take writes any more, after a fail-over: PostgreSQL, MySQL and MariaDB.
+_READ_ONLY: frozenset[object] = frozenset({"25006", 1290, 1836})
+
+
+def with_driver(url: URL) -> URL:
+    """Return ``url`` with the driver of our extras where it names none."""
+    found = _DRIVERS.get(url.drivername)
+    return url if found is None else url.set(drivername=found[0])
+
+
+def extra_of(url: URL) -> str | None:
+    """Return the extra that installs the driver of ``url``, None if none of ours does."""
+    extras = dict(_DRIVERS.values())
+    return extras.get(url.drivername)
 
 
 def engine_options(url: URL) -> dict[str, Any]:
@@ -17,26 +55,83 @@ def engine_options(url: URL) -> dict[str, Any]:
 
     Errors never show what was written: there are password hashes and addresses among it.
     """
-    if url.get_backend_name() == "sqlite":
+    name = url.get_backend_name()
+    if name == "sqlite":
         return {
             "hide_parameters": True,
             "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
         }
-    return {
+    options: dict[str, Any] = {
         "hide_parameters": True,
         "pool_pre_ping": True,
         "pool_recycle": 1800,
         "pool_size": 5,
         "max_overflow": 10,
+        # InnoDB's own level locks gaps between rows, and hides what other processes commit.
+        "isolation_level": "READ COMMITTED",
     }
+    if url.drivername == "postgresql+psycopg":
+        options["connect_args"] = _psycopg_arguments(url)
+    elif url.get_driver_name() == "pymysql":
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": READ_TIMEOUT_S,
+            "write_timeout": READ_TIMEOUT_S,
+            # Without it a text that is too long would be cut without a word.
+            "sql_mode": "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION",
+        }
+    return options
 
 
-def configure(engine: Engine) -> None:
-    """Install the listeners that ``engine`` needs. To be called once for an engine."""
-    if engine.dialect.name != "sqlite":
+def _psycopg_arguments(url: URL) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        # A host that is gone without a word is found out in about 20 s, idle or not.
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }
+    if hosts.of(url):
+        wanted["target_session_attrs"] = "read-write"
+    return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+def configure(engine: Engine, several: hosts.Hosts = ()) -> None:
+    """Install the listeners that ``engine`` needs. To be called once for an engine.
+
+    ``several`` are the hosts of a URL whose driver takes one only.
+    """
+    name = engine.dialect.name
+    if name == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
         return
-    event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
+    event.listen(engine, "handle_error", _find_disconnects)
+    if name in MYSQL:
+        event.listen(engine, "begin", _mysql_begin)
+        if several:
+            hosts.install(engine, several)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the database gave a transaction up for another one, so that it may be run again."""
+    return isinstance(error, DBAPIError) and _code(error.orig) in _CONFLICTS
+
+
+def _code(error: BaseException | None) -> object:
+    """Return the SQLSTATE of PostgreSQL's errors, the number of MySQL's."""
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return state
+    return error.args[0] if error is not None and error.args else None
+
+
+def _find_disconnects(context: ExceptionContext) -> None:
+    code = _code(context.original_exception)
+    mysql = context.dialect.name in MYSQL
+    if code in _READ_ONLY or (mysql and code in _MYSQL_DISCONNECTS):
+        context.is_disconnect = True
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
@@ -52,3 +147,9 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
 def _sqlite_begin(connection: Connection) -> None:
     write = connection.get_execution_options().get(WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _mysql_begin(connection: Connection) -> None:
+    if connection.get_execution_options().get(SNAPSHOT, False):
+        # For the transaction that begins with the next statement only.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import LeaseLostError
@@ -14,6 +14,11 @@ from .store import Store
 
 #: The owner of a lease that was given back.
 FREE = ""
+
+
+def pause_holders(connection: Connection) -> None:
+    """Keep the holders of leases from changing anything until this write transaction ends."""
+    connection.execute(select(LeaseRow.term).with_for_update())
 
 
 class Lease:
@@ -56,11 +61,8 @@ class Lease:
         or not, which the next tick finds out.
         """
         if self._term is not None:
-            with self._store.write() as connection:
-                beaten = connection.execute(
-                    update(LeaseRow).where(self._mine(self._term)).values(beat=LeaseRow.beat + 1)
-                )
-            if beaten.rowcount:
+            beat = update(LeaseRow).where(self._mine(self._term)).values(beat=LeaseRow.beat + 1)
+            if self._change(beat):
                 return True
             self._term = self._seen = None
         return self._try_take()
@@ -89,13 +91,16 @@ class Lease:
             return
         mine = self._mine(self._term)
         self._term = self._seen = None
-        with self._store.write() as connection:
-            # The row stays: its term must never go back to a number it had before.
-            connection.execute(update(LeaseRow).where(mine).values(owner=FREE))
+        # The row stays: its term must never go back to a number it had before.
+        self._change(update(LeaseRow).where(mine).values(owner=FREE))
 
     def forget(self) -> None:
         """Know nothing of a lease any more, as a child after a fork."""
         self._term = self._seen = None
+
+    def _change(self, statement: Update) -> int:
+        """Run an update in a transaction of its own; return how many rows it met."""
+        return self._store.transact(lambda connection: connection.execute(statement).rowcount)
 
     def _mine(self, term: int) -> ColumnElement[bool]:
         return and_(
@@ -135,19 +140,18 @@ class Lease:
 
     def _take_over(self, found: tuple[str, int, int]) -> bool:
         owner, term, beat = found
-        with self._store.write() as connection:
-            taken = connection.execute(
-                update(LeaseRow)
-                .where(
-                    LeaseRow.name == self._name,
-                    LeaseRow.owner == owner,
-                    LeaseRow.term == term,
-                    LeaseRow.beat == beat,
-                )
-                .values(owner=self._owner, term=term + 1, beat=0)
+        taken = self._change(
+            update(LeaseRow)
+            .where(
+                LeaseRow.name == self._name,
+                LeaseRow.owner == owner,
+                LeaseRow.term == term,
+                LeaseRow.beat == beat,
             )
+            .values(owner=self._owner, term=term + 1, beat=0)
+        )
         self._seen = None
-        if not taken.rowcount:
+        if not taken:
             return False
         self._term = term + 1
         return True

@@ -10,6 +10,7 @@ from datetime import datetime
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from .types import Method, UTCMillis
+from .types import Method, UTCMillis, exact
 
 
 class Base(DeclarativeBase):
@@ -43,15 +44,15 @@ db = SQLAlchemy(model_class=Base)
 
 # SQLite gives row ids only to INTEGER keys; servers need more than 31 bits.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
-# MySQL's FLOAT and its plain names sort without regard to case: endpoints are exact.
-Name = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+# Names are exact, as endpoints are.
+Name = exact(255)
 # Histograms of busy hours: a few hundred bytes, never above 64 KiB.
 Blob = LargeBinary()
 # Trees and details of single requests: some kB, without a limit that MySQL's BLOB would have.
 BigBlob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 # Paths and source lines are exact too.
-Path = String(500).with_variant(mysql.VARCHAR(500, collation="utf8mb4_bin"), "mysql", "mariadb")
-Source = String(1000).with_variant(mysql.VARCHAR(1000, collation="utf8mb4_bin"), "mysql", "mariadb")
+Path = exact(500)
+Source = exact(1000)
 
 
 class Endpoint(db.Model):  # type: ignore[name-defined,misc]
@@ -123,7 +124,7 @@ class Request(db.Model):  # type: ignore[name-defined,misc]
     version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
     group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
     client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
-    duration_ms: Mapped[float]
+    duration_ms: Mapped[float] = mapped_column(Double)
     status: Mapped[int] = mapped_column(SmallInteger)
     method: Mapped[str] = mapped_column(Method)
 
@@ -142,10 +143,11 @@ class RollupMixin:
 
     hits: Mapped[int] = mapped_column(BigInteger)
     errors: Mapped[int] = mapped_column(BigInteger)
-    sum_ms: Mapped[float]
-    sum_squares: Mapped[float]
-    min_ms: Mapped[float]
-    max_ms: Mapped[float]
+    # Double throughout: MySQL's FLOAT has seven digits.
+    sum_ms: Mapped[float] = mapped_column(Double)
+    sum_squares: Mapped[float] = mapped_column(Double)
+    min_ms: Mapped[float] = mapped_column(Double)
+    max_ms: Mapped[float] = mapped_column(Double)
     histogram: Mapped[bytes] = mapped_column(Blob)
 
 
@@ -321,11 +323,11 @@ class Profile(db.Model):  # type: ignore[name-defined,misc]
     version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
     group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
     client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
-    duration_ms: Mapped[float]
+    duration_ms: Mapped[float] = mapped_column(Double)
     status: Mapped[int] = mapped_column(SmallInteger)
     method: Mapped[str] = mapped_column(Method)
     samples: Mapped[int] = mapped_column(Integer)
-    period_ms: Mapped[float]
+    period_ms: Mapped[float] = mapped_column(Double)
     tree: Mapped[bytes] = mapped_column(BigBlob, deferred=True)
 
     endpoint: Mapped[Endpoint] = relationship()
@@ -351,10 +353,10 @@ class Outlier(db.Model):  # type: ignore[name-defined,misc]
     version_id: Mapped[int] = mapped_column(ForeignKey(Version.id))
     group_id: Mapped[int | None] = mapped_column(ForeignKey(Group.id))
     client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
-    duration_ms: Mapped[float]
+    duration_ms: Mapped[float] = mapped_column(Double)
     status: Mapped[int] = mapped_column(SmallInteger)
     method: Mapped[str] = mapped_column(Method)
-    limit_ms: Mapped[float]
+    limit_ms: Mapped[float] = mapped_column(Double)
     detail: Mapped[bytes] = mapped_column(BigBlob, deferred=True)
 
     endpoint: Mapped[Endpoint] = relationship()

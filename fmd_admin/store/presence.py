@@ -66,7 +66,8 @@ class Presence:
             "dropped": said["dropped"],
             "faults": said["faults"],
         }
-        with self._store.write() as connection:
+
+        def say(connection: Connection) -> None:
             known = connection.execute(
                 update(Writer).where(Writer.writer == writer).values(**values)
             )
@@ -75,6 +76,8 @@ class Presence:
                 connection.execute(
                     insert(Writer).values(writer=writer, last_seq=sequence, **values)
                 )
+
+        self._store.transact(say)
         self._due = now + EVERY_S
         self._marks = marks
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from . import histogram, visitor_rebuild
 from .aggregate import Aggregate, parse_statuses
 from .calendar import HOUR_MS, Calendar
+from .lease import pause_holders
 from .models import Day, DayStatus, Hour, HourStatus, Request, RollupDelta
 from .rollup_rows import (
     FIGURES,
@@ -147,8 +149,8 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
     After a change of the time zone this cuts hours and days anew. Then a part of the oldest hour
     is lost if its rows were pruned, as nobody can tell when those requests were.
 
-    SQLite's write transaction keeps writers out meanwhile; on a server the transaction must see
-    one moment (REPEATABLE READ), or a batch might be counted twice.
+    SQLite's write transaction keeps writers out meanwhile. On a server the transaction sees one
+    moment: what is stored after it keeps its deltas, and is merged later.
     """
     calendar = Calendar(store.timezone)
     requests = hours = 0
@@ -157,11 +159,9 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
         first = oldest = connection.scalar(select(func.min(_TIME)))
     hour = None if oldest is None else calendar.hour_start(oldest)
     while hour is not None:
-        end = calendar.next_hour(hour)
-        with store.write() as connection:
-            counted = _rebuild_hour(connection, calendar, hour, oldest)
-            oldest = None
-            following = _first_since(connection, end)
+        work = partial(_rebuild_alone, calendar=calendar, start_ms=hour, oldest_ms=oldest)
+        counted, following = store.transact(work, snapshot=True)
+        oldest = None
         if counted is None:
             kept = from_millis(hour)
         else:
@@ -173,6 +173,15 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
     days = _rebuild_days(store, calendar)
     visitor_rebuild.rebuild_days(store, calendar, first)
     return RebuildReport(requests, hours, days, kept)
+
+
+def _rebuild_alone(
+    connection: Connection, calendar: Calendar, start_ms: int, oldest_ms: int | None
+) -> tuple[int | None, int | None]:
+    """Count an hour afresh while nobody merges; return its requests and the next moment."""
+    pause_holders(connection)
+    counted = _rebuild_hour(connection, calendar, start_ms, oldest_ms)
+    return counted, _first_since(connection, calendar.next_hour(start_ms))
 
 
 def _first_since(connection: Connection, start_ms: int) -> int | None:
@@ -205,14 +214,24 @@ def _rebuild_hour(
     for (_, endpoint_id, _), total in found.items():
         last[endpoint_id] = max(total.last_ms, last.get(endpoint_id, 0))
     raise_last_requested(connection, last)
-    merged = and_(_inside(_DELTA_HOUR, gone_ms, end_ms), RollupDelta.hits > 0)
-    connection.execute(delete(RollupDelta).where(merged))
+    _drop_deltas(connection, gone_ms, end_ms)
     connection.execute(delete(Hour).where(_inside(_HOUR, gone_ms, end_ms)))
     connection.execute(delete(HourStatus).where(_inside(_STATUS_HOUR, gone_ms, end_ms)))
     insert_sums(connection, Hour, {key: _sums(total) for key, total in found.items()})
     statuses = {key: total.statuses for key, total in found.items()}
     insert_statuses(connection, HourStatus, HourStatus.hour, statuses)
     return hits
+
+
+def _drop_deltas(connection: Connection, start_ms: int, end_ms: int) -> None:
+    # By id: InnoDB deletes what came after this transaction's moment, too.
+    inside = and_(_inside(_DELTA_HOUR, start_ms, end_ms), RollupDelta.hits > 0)
+    ids = connection.scalars(select(RollupDelta.id).where(inside)).all()
+    if ids:
+        connection.execute(
+            delete(RollupDelta).where(RollupDelta.id == bindparam("gone")),
+            [{"gone": id} for id in ids],
+        )
 
 
 def _count_raw(connection: Connection, start_ms: int, end_ms: int) -> dict[Key, Aggregate]:
@@ -269,16 +288,26 @@ def _rebuild_days(store: Store, calendar: Calendar) -> int:
     with store.read() as connection:
         moment = oldest = connection.scalar(select(func.min(_HOUR)))
     while moment is not None:
-        start, end = calendar.day_start(moment), calendar.next_day(moment)
-        with store.write() as connection:
-            days += _rebuild_day(connection, calendar, start, oldest)
-            oldest = None
-            moments = [
-                connection.scalar(select(func.min(column)).where(column >= end))
-                for column in (_HOUR, _DAY)
-            ]
-        moment = min((found for found in moments if found is not None), default=None)
+        start = calendar.day_start(moment)
+        work = partial(_rebuild_day_alone, calendar=calendar, start_ms=start, oldest_ms=oldest)
+        done, moment = store.transact(work, snapshot=True)
+        days += done
+        oldest = None
     return days
+
+
+def _rebuild_day_alone(
+    connection: Connection, calendar: Calendar, start_ms: int, oldest_ms: int | None
+) -> tuple[int, int | None]:
+    """Add up one day while nobody merges; return 1 or 0, and the next moment."""
+    pause_holders(connection)
+    done = _rebuild_day(connection, calendar, start_ms, oldest_ms)
+    end_ms = calendar.next_day(start_ms)
+    moments = [
+        connection.scalar(select(func.min(column)).where(column >= end_ms))
+        for column in (_HOUR, _DAY)
+    ]
+    return done, min((found for found in moments if found is not None), default=None)
 
 
 def _rebuild_day(

@@ -12,11 +12,14 @@ from sqlalchemy import Connection, text
 
 from .. import resources
 from ..errors import SchemaError
+from .engine import MYSQL
 from .store import Store
 
 VERSION_TABLE = "fmd_alembic_version"
 #: Any number, the same in all processes: the name of the lock on servers.
 _LOCK = 0x666D64
+#: Less than the time after which a silent server is given up.
+_LOCK_WAIT_S = 50
 
 
 def migrate(store: Store) -> bool:
@@ -33,6 +36,7 @@ def migrate(store: Store) -> bool:
         _lock(connection)
         if _is_current(connection, script):
             return False
+        _prepare(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return True
@@ -86,9 +90,29 @@ def _lock(connection: Connection) -> None:
     # SQLite's write transaction is the lock already.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    elif connection.dialect.name in {"mysql", "mariadb"}:
-        # DDL commits there: the lock is held by the connection, and let go with it.
+    elif connection.dialect.name in MYSQL:
+        # DDL commits there: the lock is held by the connection, and let go with it. Its name counts
+        # for the whole server, on which several apps may have a database each.
         connection.detach()
-        got = connection.scalar(text("SELECT GET_LOCK(:lock, 60)"), {"lock": f"fmd_{_LOCK}"})
+        name = connection.scalar(text("SELECT concat('fmd_', md5(database()))"))
+        got = connection.scalar(
+            text("SELECT GET_LOCK(:name, :wait_s)"), {"name": name, "wait_s": _LOCK_WAIT_S}
+        )
         if got != 1:
             raise SchemaError("Another process has been migrating for a minute. Try again later.")
+
+
+def _prepare(connection: Connection) -> None:
+    """See to it that the migrations can run on this database."""
+    if connection.dialect.name not in MYSQL:
+        return
+    charset, name = connection.execute(text("SELECT @@character_set_database, database()")).one()
+    if charset != "utf8mb4":
+        raise SchemaError(
+            f"The database {name} keeps texts as {charset}, which lacks most characters. "
+            f"Run in it: ALTER DATABASE `{name}` CHARACTER SET utf8mb4"
+        )
+    # An index over many rows takes longer than any query of ours. PyMySQL has no other way.
+    driver = connection.connection.driver_connection
+    if hasattr(driver, "_read_timeout"):
+        driver._read_timeout = None  # type: ignore[union-attr]

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from flask import Flask
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ..errors import StoreError
 from ..settings import Settings
-from . import job_models, visitor_models  # noqa: F401 - a store has all tables
-from .engine import WRITE, configure, engine_options
+from . import hosts, job_models, visitor_models  # noqa: F401 - a store has all tables
+from .engine import (
+    SNAPSHOT,
+    WRITE,
+    configure,
+    engine_options,
+    extra_of,
+    is_conflict,
+    with_driver,
+)
 from .models import db
 from .transactions import Transactions
+
+T = TypeVar("T")
+#: How often a transaction that lost against another one is run, and the longest pause before.
+_TRIES = 8
+_PAUSE_S = 0.2
 
 
 class Store:
@@ -33,7 +48,7 @@ class Store:
         self.settings = settings
         self.timezone = ZoneInfo(settings.timezone)
         try:
-            url = make_url(settings.database)
+            url = with_driver(make_url(settings.database))
         except ArgumentError:
             raise StoreError(
                 "Setting DATABASE is not a database URL. Example: sqlite:////var/lib/app/fmd.db"
@@ -46,24 +61,42 @@ class Store:
         if folder is not None:
             url = _in_folder(url, Path(folder))
         _keep_private(url)
+        url, several = hosts.split(url)
         app.config["SQLALCHEMY_DATABASE_URI"] = url
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
         try:
             db.init_app(app)
         except (ImportError, OSError, ArgumentError) as error:
             shown = url.render_as_string(hide_password=True)
-            raise StoreError(f"Database {shown} cannot be used: {error}") from error
+            raise StoreError(f"Database {shown} cannot be used: {_mend(url, error)}") from error
         with app.app_context():
             self.engine: Engine = db.engine
-        configure(self.engine)
+        configure(self.engine, several)
         self._transactions = Transactions()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in one read transaction: everything read in it is of one moment."""
-        # SQLite and InnoDB give a transaction one snapshot by themselves.
-        options: dict[str, Any] = {}
-        if self.engine.dialect.name == "postgresql":
+        # SQLite gives a transaction one snapshot by itself.
+        with self._begin(snapshot=True, write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """A connection in one write transaction, committed at the end.
+
+        SQLite takes its write lock at the start, so that it waits instead of failing half way.
+        On servers each statement sees what is committed by then, or with ``snapshot`` all of them
+        the same moment. There the database may give it up for another one: :meth:`transact` runs
+        it again.
+        """
+        with self._begin(snapshot=snapshot, write=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, *, snapshot: bool, write: bool) -> Iterator[Connection]:
+        options: dict[str, Any] = {WRITE: write, SNAPSHOT: snapshot}
+        if snapshot and self.engine.dialect.name == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"
         with (
             self._transactions.one(),
@@ -72,18 +105,21 @@ class Store:
         ):
             yield connection
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A connection in one write transaction, committed at the end.
+    def transact(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """Run ``work`` in a write transaction; again if the database gave it up for another one.
 
-        SQLite takes its write lock at the start, so that it waits instead of failing half way.
+        ``work`` must change nothing but the database before it returns.
         """
-        with (
-            self._transactions.one(),
-            self.engine.connect().execution_options(**{WRITE: True}) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        for left in reversed(range(_TRIES)):
+            try:
+                with self.write(snapshot=snapshot) as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not left or not is_conflict(error):
+                    raise
+            # Of two that met, not both come back at the same moment.
+            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - no secret
+        raise AssertionError("the last try returns or raises")
 
     def before_fork(self) -> None:
         """Let the transactions of other threads end first; nothing of them may get into a child."""
@@ -101,6 +137,15 @@ class Store:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _mend(url: URL, error: Exception) -> str:
+    extra = extra_of(url)
+    if isinstance(error, ImportError) and extra is not None:
+        return f"its driver is missing. Run: pip install 'fmd_admin[{extra}]'"
+    if isinstance(error, NoSuchModuleError):
+        return f"{error}. Known: sqlite, postgresql, mysql, mariadb."
+    return str(error)
 
 
 def _in_folder(url: URL, folder: Path) -> URL:

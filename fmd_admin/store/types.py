@@ -6,7 +6,9 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, SmallInteger
+from sqlalchemy import BigInteger, Double, SmallInteger, String
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -14,6 +16,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 #: Methods by their stored code. 0 stands for any other one.
 METHODS = ("OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 METHOD_CODES = {name: code for code, name in enumerate(METHODS)}
+
+
+class _ExactVarchar(mysql.VARCHAR):
+    """Compares every character: MySQL's own collations ignore case and blanks at the end."""
+
+
+@compiles(_ExactVarchar, "mysql", "mariadb")
+def _exact_varchar(column: _ExactVarchar, compiler: Any, **_options: Any) -> str:
+    collation = "utf8mb4_nopad_bin" if compiler.dialect.is_mariadb else "utf8mb4_0900_bin"
+    return f"VARCHAR({column.length}) CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+def exact(length: int) -> String:
+    """Return the type of a text of ``length`` characters at most that is compared as it is."""
+    return String(length).with_variant(_ExactVarchar(length), "mysql", "mariadb")
 
 
 def to_millis(moment: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
 
 from . import visitor_deltas
 from .calendar import HOUR_MS, Calendar
+from .lease import pause_holders
 from .models import Request, SavedSetting
 from .store import Store
 from .visitor_deltas import Visit, to_ns
@@ -43,10 +45,21 @@ def rebuild_days(store: Store, calendar: Calendar, oldest_ms: int | None) -> int
     days = 0
     moment = oldest_ms
     while moment is not None:
-        with store.write() as connection:
-            days += _rebuild_day(connection, calendar, moment, known_counts=moment == oldest_ms)
-            moment = _first_since(connection, calendar.next_day(moment))
+        work = partial(
+            _rebuild_alone, calendar=calendar, moment_ms=moment, known_counts=moment == oldest_ms
+        )
+        done, moment = store.transact(work, snapshot=True)
+        days += done
     return days
+
+
+def _rebuild_alone(
+    connection: Connection, calendar: Calendar, moment_ms: int, known_counts: bool
+) -> tuple[int, int | None]:
+    """Count a day afresh while nobody merges; return 1 or 0, and the next moment."""
+    pause_holders(connection)
+    done = _rebuild_day(connection, calendar, moment_ms, known_counts=known_counts)
+    return done, _first_since(connection, calendar.next_day(moment_ms))
 
 
 def backfill(
@@ -57,21 +70,26 @@ def backfill(
     After an upgrade the process that holds the lease goes through the days one by one: that many
     rows take longer than a start may. The day of the upgrade is the last one.
     """
-    calendar = Calendar(zone)
-    with store.write() as connection:
-        fence(connection)
-        text = connection.scalar(select(SavedSetting.value).where(SavedSetting.name == BACKFILL))
-        if text is None:
-            return False
-        moment = _first_since(connection, int(text))
-        if moment is not None and moment <= now_ms:
-            _rebuild_day(connection, calendar, moment, known_counts=True)
-            value = str(calendar.next_day(moment))
-            connection.execute(
-                update(SavedSetting).where(SavedSetting.name == BACKFILL).values(value=value)
-            )
-            return True
-        connection.execute(delete(SavedSetting).where(SavedSetting.name == BACKFILL))
+    work = partial(_backfill_day, calendar=Calendar(zone), now_ms=now_ms, fence=fence)
+    return store.transact(work, snapshot=True)
+
+
+def _backfill_day(
+    connection: Connection, calendar: Calendar, now_ms: int, fence: Callable[[Connection], None]
+) -> bool:
+    fence(connection)
+    text = connection.scalar(select(SavedSetting.value).where(SavedSetting.name == BACKFILL))
+    if text is None:
+        return False
+    moment = _first_since(connection, int(text))
+    if moment is not None and moment <= now_ms:
+        _rebuild_day(connection, calendar, moment, known_counts=True)
+        value = str(calendar.next_day(moment))
+        connection.execute(
+            update(SavedSetting).where(SavedSetting.name == BACKFILL).values(value=value)
+        )
+        return True
+    connection.execute(delete(SavedSetting).where(SavedSetting.name == BACKFILL))
     return False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -86,18 +87,19 @@ def tend(store: Store, fence: Fence, *, at: int = MERGE_AT, join_at: int = JOIN_
     while found.requests - merged >= at:
         with store.read() as connection:
             prepared = _prepare(connection)
-        with store.write() as connection:
-            fence(connection)
-            if not prepared.requests or not _apply(connection, prepared):
-                return merged  # They were taken away meanwhile: what is left is for the next time.
+        if not store.transact(partial(_apply_fenced, fence, prepared)):
+            return merged  # They were taken away meanwhile: what is left is for the next time.
         merged += prepared.requests
     if not merged and found.small_rows >= join_at:
-        with store.write() as connection:
-            fence(connection)
-            columns = (VisitorDelta.id, VisitorDelta.version_id, VisitorDelta.payload)
-            query = select(*columns).where(VisitorDelta.requests < FULL_ROW)
-            visitor_deltas.join(connection, connection.execute(query).all())
+        store.transact(partial(_join_small, fence))
     return merged
+
+
+def _join_small(fence: Fence, connection: Connection) -> None:
+    fence(connection)
+    columns = (VisitorDelta.id, VisitorDelta.version_id, VisitorDelta.payload)
+    query = select(*columns).where(VisitorDelta.requests < FULL_ROW)
+    visitor_deltas.join(connection, connection.execute(query).all())
 
 
 @dataclass(slots=True)
@@ -112,6 +114,11 @@ class _Prepared:
     @property
     def requests(self) -> int:
         return sum(self.rows.values())
+
+
+def _apply_fenced(fence: Fence, prepared: _Prepared, connection: Connection) -> bool:
+    fence(connection)
+    return bool(prepared.requests) and _apply(connection, prepared)
 
 
 def _prepare(connection: Connection) -> _Prepared:
@@ -142,7 +149,9 @@ def _apply(connection: Connection, prepared: _Prepared) -> bool:
     rows: dict[int, int] = {}
     for chunk in chunks(prepared.rows):
         query = select(VisitorDelta.id, VisitorDelta.requests).where(VisitorDelta.id.in_(chunk))
-        rows.update((id, requests) for id, requests in connection.execute(query))
+        # Locked, so that they tell until the end; SQLite's transaction is a lock already.
+        locked = connection.execute(query.with_for_update())
+        rows.update((id, requests) for id, requests in locked)
     if rows != prepared.rows:
         return False
     visitor_deltas.remove(connection, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -63,11 +63,7 @@ class BatchWriter:
             try:
                 ids = self._ids(batch)
                 lines = self._lines.resolve(profiles.frames(batch))
-                with self._store.write() as connection:
-                    if self._claim(connection, batch):
-                        self._dimensions.check(connection)
-                        self._insert(connection, batch, ids)
-                        self._insert_details(connection, batch, ids, lines)
+                self._store.transact(partial(self._store_once, batch, ids, lines))
                 return
             except StaleDimensions:
                 continue
@@ -79,6 +75,18 @@ class BatchWriter:
                 check_schema(self._store)  # Missing tables are no fault of these rows.
                 raise BatchRefusedError(f"The database refuses a batch: {error}") from error
         raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
+
+    def _store_once(
+        self,
+        batch: Batch,
+        ids: dict[DimensionTable, dict[str, int]],
+        lines: Mapping[Frame, int],
+        connection: Connection,
+    ) -> None:
+        if self._claim(connection, batch):
+            self._dimensions.check(connection)
+            self._insert(connection, batch, ids)
+            self._insert_details(connection, batch, ids, lines)
 
     def _register(self, batch: Batch) -> None:
         values = {"last_seq": batch.sequence - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}

@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+
+from fmd_admin.store.types import exact
 
 revision = "0001"
 down_revision = None
@@ -11,7 +12,7 @@ depends_on = None
 
 
 # Times are UTC milliseconds since the epoch.
-NAME = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+NAME = exact(255)
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -216,9 +217,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("fmd_status")
     op.drop_table("fmd_rollup_delta")
-    op.drop_index("fmd_request_time", table_name="fmd_request")
     op.drop_table("fmd_request")
-    op.drop_index("fmd_hour_endpoint", table_name="fmd_hour")
     op.drop_table("fmd_hour")
     op.drop_table("fmd_day")
     op.drop_table("fmd_writer")

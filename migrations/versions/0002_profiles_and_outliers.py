@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from fmd_admin.store.types import exact
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -15,20 +17,15 @@ BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 BIG_BLOB = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
-def _exact(length: int) -> sa.String:
-    exact = mysql.VARCHAR(length, collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
 def upgrade() -> None:
     op.create_table(
         "fmd_code_line",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=40), nullable=False),
-        sa.Column("file", _exact(500), nullable=False),
+        sa.Column("file", exact(500), nullable=False),
         sa.Column("line", sa.Integer(), nullable=False),
-        sa.Column("function", _exact(255), nullable=False),
-        sa.Column("source", _exact(1000), nullable=False),
+        sa.Column("function", exact(255), nullable=False),
+        sa.Column("source", exact(1000), nullable=False),
         sa.Column("own", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("fmd_code_line_pkey")),
         sa.UniqueConstraint("digest", name=op.f("fmd_code_line_digest_key")),

@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+
+from fmd_admin.store.types import exact
 
 revision = "0004"
 down_revision = "0003"
@@ -12,7 +13,7 @@ depends_on = None
 
 # Times are UTC milliseconds since the epoch.
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-NAME = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+NAME = exact(255)
 
 
 def upgrade() -> None:

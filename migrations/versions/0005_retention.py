@@ -4,7 +4,8 @@ import time
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+
+from fmd_admin.store.types import exact
 
 revision = "0005"
 down_revision = "0004"
@@ -13,7 +14,7 @@ depends_on = None
 
 
 # Times are UTC milliseconds since the epoch.
-NAME = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
+NAME = exact(255)
 
 
 def upgrade() -> None:

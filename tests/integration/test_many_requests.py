@@ -20,7 +20,7 @@ from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import Kind, VisitorDay, VisitorDelta
 
-from ..support import new_store
+from ..support import database_url, new_store
 from .servers import gunicorn, send_many
 
 REQUESTS = 20_000
@@ -56,11 +56,11 @@ def user():
     return "anna" if number % 2 else f"user{{number % 100}}"
 
 
-FMDAdmin(app, group_by=user, settings={{"database": "sqlite:///{folder}/fmd.db",
+FMDAdmin(app, group_by=user, settings={{"database": {database!r},
     "rollup_interval_s": 0.5, "username": "anna", "password": "correct horse"}})
 """
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.every_engine]
 
 
 def last_day(connection: Connection, store: Store) -> Scope:
@@ -84,7 +84,9 @@ def raw_and_shown(store: Store) -> tuple[int, int, int]:
 
 
 def test_nothing_is_lost_and_everything_agrees(tmp_path: Path) -> None:
-    (tmp_path / "many.py").write_text(APP.format(folder=str(tmp_path)))
+    (tmp_path / "many.py").write_text(
+        APP.format(folder=str(tmp_path), database=database_url(tmp_path))
+    )
     paths = [PATHS[i % len(PATHS)] for i in range(REQUESTS)]
     store = new_store(tmp_path)
     schema.migrate(store)

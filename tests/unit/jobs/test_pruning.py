@@ -145,6 +145,7 @@ def test_nothing_changes_without_the_lease(store: Store, clock: Clock) -> None:
     assert runs(store)[0].deleted == {}
 
 
+@pytest.mark.sqlite_only  # Its trigger is written as SQLite wants it.
 def test_after_a_fault_it_waits_and_counts_right(store: Store, work: Pruning, clock: Clock) -> None:
     fill(store, 5)
     work.ask("anna")

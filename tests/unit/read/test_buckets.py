@@ -14,6 +14,8 @@ from fmd_admin.store.rollups import merge_deltas
 from .conftest import MakeWorld
 from .data import ZONES_AND_DAYS, World, count_by, quantile
 
+pytestmark = pytest.mark.every_engine
+
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
 RANGES: list[dict[str, str | list[str]]] = [

@@ -13,6 +13,8 @@ from fmd_admin.store.store import Store
 
 from ...support import new_store
 
+pytestmark = pytest.mark.every_engine
+
 TTL_S = 10.0
 
 

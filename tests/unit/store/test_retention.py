@@ -219,6 +219,7 @@ def test_rows_of_one_moment_are_deleted_in_parts(store: Store) -> None:
     assert count(store, Request) == 5
 
 
+@pytest.mark.sqlite_only
 def test_deletion_walks_the_index(store: Store) -> None:
     # A row of fmd_visitor_day holds thousands of visitors: there are few of them.
     small = {"fmd_login_failure", "fmd_writer", "fmd_code_line", "fmd_visitor_day"}

@@ -19,6 +19,8 @@ from fmd_admin.store.store import Store
 
 from ...support import new_store
 
+pytestmark = pytest.mark.every_engine
+
 START = """
 import sys
 import time
@@ -31,12 +33,16 @@ store.close()
 """
 
 
-def test_migrations_make_what_the_models_say(store: Store) -> None:
+def test_migrations_make_what_the_models_say(store: Store, engine: str) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
         )
-        assert compare_metadata(context, db.metadata) == []
+        found = compare_metadata(context, db.metadata)
+    if engine == "mariadb":
+        # MySQL knows no partial index, and Alembic does not ask where an index is made.
+        found = [one for one in found if one[1].name != "fmd_request_errors"]
+    assert found == []
 
 
 def test_migrating_twice_does_nothing(store: Store) -> None:
@@ -88,7 +94,7 @@ def test_lines_of_code_that_were_there_before_count_from_the_upgrade(tmp_path: P
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
-        line = "'d', 'views.py', 1, 'index', 'return 1', 1"
+        line = "'d', 'views.py', 1, 'index', 'return 1', true"
         connection.execute(
             text(
                 "INSERT INTO fmd_code_line (digest, file, line, function, source, own) "

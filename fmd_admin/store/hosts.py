@@ -1,0 +1,97 @@
+"""Several hosts in one database URL, as psycopg takes them, for drivers that take only one.
+
+``mysql://user:password@/fmd?host=db1:3306&host=db2:3306``: the first host that takes writes is
+used; when it is lost, the next connection is made to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, event
+from sqlalchemy.engine import URL
+
+from ..errors import StoreError
+
+#: Hosts with their ports.
+Hosts = Sequence[tuple[str, int]]
+_MYSQL_PORT = 3306
+
+
+def of(url: URL) -> list[str]:
+    """Return the hosts that a URL names in its query."""
+    found = url.query.get("host", ())
+    return [found] if isinstance(found, str) else list(found)
+
+
+def split(url: URL) -> tuple[URL, Hosts]:
+    """Take the hosts out of a URL whose driver knows one only.
+
+    Raises StoreError for a port that is no number.
+    """
+    named = of(url)
+    if url.get_driver_name() != "pymysql" or not named:
+        return url, ()
+    found = []
+    for text in named:
+        host, _, port = text.rpartition(":") if ":" in text else (text, "", "")
+        if port and not port.isdecimal():
+            raise StoreError(
+                f"Setting DATABASE has a host {text!r} whose port is no number. "
+                "Example: mysql://user:password@/fmd?host=db1:3306&host=db2:3306"
+            )
+        found.append((host, int(port) if port else url.port or _MYSQL_PORT))
+    rest = url.difference_update_query(["host"])
+    return rest.set(host=found[0][0], port=found[0][1]), found
+
+
+def install(engine: Engine, hosts: Hosts) -> None:
+    """Make connections of ``engine`` to the first host that takes writes, from the last on."""
+    # The host of the last connection, as an index. Threads may race for it: it is a hint.
+    last = [0]
+
+    def connect(dialect: Dialect, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
+        failure: Exception | None = None
+        for step in range(len(hosts)):
+            index = (last[0] + step) % len(hosts)
+            named["host"], named["port"] = hosts[index]
+            try:
+                made = dialect.connect(*arguments, **named)
+            except Exception as error:  # noqa: BLE001 - the driver's, raised if no host is left
+                failure = error
+                continue
+            try:
+                usable = _takes_writes(made)
+            except Exception as error:  # noqa: BLE001 - it went away again
+                failure, usable = error, False
+            if usable:
+                last[0] = index
+                return made
+            made.close()
+        if failure is not None:
+            raise failure
+        names = ", ".join(f"{host}:{port}" for host, port in hosts)
+        raise dialect.loaded_dbapi.OperationalError(
+            2003, f"None of the hosts {names} takes writes: all are read-only or without quorum"
+        )
+
+    event.listen(engine, "do_connect", connect)
+
+
+def _takes_writes(connection: Any) -> bool:
+    cursor = connection.cursor()
+    try:
+        # A node of Galera without quorum takes connections and refuses every query but these.
+        clustered = _shown(cursor, "SHOW VARIABLES LIKE 'wsrep_on'") == "ON"
+        if clustered and _shown(cursor, "SHOW STATUS LIKE 'wsrep_ready'") != "ON":
+            return False
+        return _shown(cursor, "SHOW GLOBAL VARIABLES LIKE 'read_only'") != "ON"
+    finally:
+        cursor.close()
+
+
+def _shown(cursor: Any, statement: str) -> str | None:
+    cursor.execute(statement)
+    row = cursor.fetchone()
+    return None if row is None else str(row[1])
