@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +35,9 @@ from .jobs.graphs import Graphs
 from .jobs.scheduler import Jobs
 from .read.means import means
 from .recorder.batching import storable
+from .recorder.left_overs import SpoolFolder
 from .recorder.recorder import Recorder
+from .recorder.spool_status import spool_status
 from .recorder.vitals import fault_rows, identity
 from .records import Batch, Frame
 from .store import accounts, schema
@@ -51,6 +54,9 @@ logger = logging.getLogger("fmd_admin")
 
 #: In click's context while ``flask fmd migrate`` runs.
 MIGRATING = "fmd_admin.migrating"
+#: Values of SPOOL that are no folder.
+SPOOL_ON = frozenset({"on", "true", "yes", "1"})
+SPOOL_OFF = frozenset({"off", "false", "no", "0"})
 _SESSION_LABEL = b"fmd_admin panel session"
 
 
@@ -99,6 +105,7 @@ class Monitor:
             faults=self.faults,
             tick=self._tick,
             clean_ip=self._clean_ip,
+            folder=spool_folder(self.store, values.spool, values.spool_mib, app.instance_path),
         )
         self.watch = Watch(
             append=self.recorder.append,
@@ -141,6 +148,7 @@ class Monitor:
                 faults=self.faults,
                 group_by=group_by,
                 get_ip=get_ip,
+                hold=self.recorder.hold,
             )
             return Mount(self.collector, self.config.values.link, self.panel_app)
 
@@ -191,6 +199,7 @@ class Monitor:
         values = self.config.values
         self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
         self._watch_requests()
+        self.recorder.forget_texts()
         self._applied = state
         for refusal in self.config.refused:
             logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
@@ -266,6 +275,7 @@ class Monitor:
             "version": __version__,
             "app_version": self.recorder.version,
             "inline": self.recorder.inline,
+            "spool": spool_status(self.recorder),
             "unavailable": self.watch.watcher.unavailable,
             "fault_rows": fault_rows(self.faults),
         }
@@ -295,6 +305,21 @@ def _migrating() -> bool:
     """Whether ``flask fmd migrate`` runs: it binds the app first and makes the tables then."""
     context = click.get_current_context(silent=True)
     return context is not None and MIGRATING in context.meta
+
+
+def spool_folder(store: Store, spool: str, mib: int, instance: str) -> SpoolFolder | None:
+    """Return where spools lie: beside an SQLite file, in the instance folder, or where asked."""
+    if spool.lower() in SPOOL_OFF:
+        return None
+    url = store.engine.url.set(password=None, query={})
+    name = hashlib.sha256(url.render_as_string().encode()).hexdigest()[:12]
+    if spool.lower() not in SPOOL_ON:
+        path = Path(instance, spool)
+    elif url.get_backend_name() == "sqlite" and url.database:
+        path = Path(f"{url.database}-spool")
+    else:
+        path = Path(instance, "fmd_admin-spool")
+    return SpoolFolder(path.absolute(), name, mib)
 
 
 def announce(credentials: accounts.Credentials, link: str) -> None:

@@ -159,6 +159,7 @@ class WatchedExchange(Exchange):
         self.ip = None
         self.body = None
         self._iterator = None
+        self.ticket = 0
         watcher = watch.watcher
         self.start_ns = perf_counter_ns()
         watcher.active[self] = get_ident()
@@ -206,6 +207,7 @@ class WatchedExchange(Exchange):
                 self.group,
                 self.ip,
                 detail,
+                self.ticket,
             ),
         )
         if detail is not None and detail.weight:

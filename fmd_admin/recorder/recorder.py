@@ -1,19 +1,28 @@
-"""The bounded buffer of one process and the one thread that empties it into the store."""
+"""The bounded buffer of one process and the one thread that empties it into the store.
+
+The buffer is the spool, a file that outlives the process, or memory where there can be none.
+"""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
 from threading import Event, Lock, RLock, Thread
 from time import monotonic
 
-from ..errors import BatchRefusedError
+from ..errors import BatchRefusedError, SpoolError
 from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
 from .batching import clock_offset_ns, fill, storable
+from .left_overs import SpoolFolder
+from .spool import Spool, Taken
+from .take_over import TakeOver
 from .vitals import WriteTimes
+
+logger = logging.getLogger("fmd_admin")
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
 MAX_BATCH = 5_000
@@ -33,6 +42,9 @@ class Recorder:
     stored. ``tick`` is called about once a second in the flusher's thread. The thread starts with
     the first record or :meth:`start`, so that none exists before a server forks. Where threads
     are not available, requests flush at their end.
+
+    With a ``folder`` each record goes into a spool there, and what dead processes left in theirs
+    is stored too. Details (profiles, outliers) are in memory only.
     """
 
     def __init__(
@@ -45,8 +57,11 @@ class Recorder:
         faults: Faults,
         tick: Callable[[], None],
         clean_ip: Callable[[str], str | None],
+        folder: SpoolFolder | None = None,
     ) -> None:
         self._write = write
+        self._folder = folder
+        self._spool: Spool | None = None
         self._version = version
         self._limit = limit
         self._interval_s = interval_s
@@ -54,11 +69,22 @@ class Recorder:
         self._tick = tick
         self._clean_ip = clean_ip
         self.touched: dict[str, int] = {}
+        self.take_over: TakeOver | None = None
         self.write_times = WriteTimes()
         self._reset()
 
     def _reset(self) -> None:
         self._buffer: deque[RequestRecord] = deque()
+        if self._spool is not None:
+            self._spool.abandon()
+        self._spool = None
+        #: Why there is no spool; None as long as nobody tried.
+        self.unspooled: str | None = "It is switched off." if self._folder is None else None
+        self.take_over = None
+        if self._folder is not None:
+            self.take_over = TakeOver(self._folder, self._write, self._clean_ip, self._faults)
+        self._taken: Taken | None = None
+        self._failing = False
         self.touched.clear()
         self.write_times.clear()
         self._pending: Batch | None = None
@@ -75,7 +101,7 @@ class Recorder:
         self._left_out: Counter[str] = Counter()
         self._weight = 0
         self._pending_weight = 0
-        self.dropped = 0
+        self._dropped = 0
         self.details_dropped = 0
         self.stored = 0
         self._inline = False
@@ -83,15 +109,70 @@ class Recorder:
         self._next_tick = 0.0
 
     def append(self, record: RequestRecord) -> None:
-        """Keep one finished record. Never blocks; drops it and counts if the buffer is full."""
-        buffer = self._buffer
-        if len(buffer) < self._limit:
-            buffer.append(record)
+        """Keep one finished record. Never blocks for long.
+
+        Where the buffer is full, memory drops the newest, a spool the oldest; both are counted.
+        """
+        spool = self._spool
+        if spool is not None:
+            try:
+                spool.append(record)
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._lose(1)
+                self._faults.report("spooling a request (it is dropped)")
+        elif self.unspooled is None:
+            self._open_spool()
+            self.append(record)
+            return
+        elif len(self._buffer) < self._limit:
+            self._buffer.append(record)
         else:
-            with self._drop_lock:
-                self.dropped += 1
+            self._lose(1)
         if not self._running:
             self.start()
+
+    def hold(self, record: RequestRecord) -> int:
+        """Note a request whose answer is about to be sent; return the ticket for its record."""
+        spool = self._spool
+        if spool is None:
+            if self.unspooled is not None:
+                return 0
+            self._open_spool()
+            return self.hold(record)
+        try:
+            return spool.hold(record)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("spooling a request whose answer is being sent")
+            return 0
+
+    def _open_spool(self) -> None:
+        with self._start_lock:
+            if self._folder is None or self._spool is not None or self.unspooled is not None:
+                return
+            try:
+                self._spool = self._folder.open(self._writer, self._version, self._clean_ip)
+            except SpoolError as error:
+                self._faults.report("opening the spool (a killed process may lose requests)")
+                self.unspooled = str(error)
+
+    def forget_texts(self) -> None:
+        """Ask again how addresses are stored: the setting has changed."""
+        if self._spool is not None:
+            self._spool.forget_texts()
+
+    def _lose(self, records: int) -> None:
+        with self._drop_lock:
+            self._dropped += records
+
+    @property
+    def dropped(self) -> int:
+        """How many requests of this process will never be stored."""
+        return self._dropped + (0 if self._spool is None else self._spool.dropped)
+
+    @property
+    def spool(self) -> Spool | None:
+        """The spool of this process, once it has one."""
+        return self._spool
 
     def append_heavy(self, record: RequestRecord) -> None:
         """Keep a record with its detail, or without where too much of that waits already."""
@@ -146,6 +227,8 @@ class Recorder:
     @property
     def depth(self) -> int:
         """How many records wait for the store."""
+        if self._spool is not None:
+            return self._spool.waiting
         return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
 
     def _run(self) -> None:
@@ -157,9 +240,13 @@ class Recorder:
         """Write everything and tick; return whether the store answered."""
         try:
             self.flush()
+            if self.take_over is not None:
+                self.take_over.look(self._wake.is_set)
         except Exception:  # noqa: BLE001 - tried again, and counted
+            self._failing = True
             self._faults.report("writing to the store (tried again until it answers)")
             return False
+        self._failing = False
         if monotonic() >= self._next_tick and not self._wake.is_set():
             self._next_tick = monotonic() + TICK_S
             try:
@@ -184,9 +271,9 @@ class Recorder:
         with self._flush_lock:
             # What comes in meanwhile is for the next time: under load the buffer may never be
             # empty, and levels, settings and jobs wait for us.
-            batches = max(1, -(-len(self._buffer) // MAX_BATCH))
+            batches = max(1, -(-self._unread // MAX_BATCH))
             while self._pending is not None or (
-                batches and (self._buffer or self.touched or self._left_out)
+                batches and (self._unread or self.touched or self._left_out)
             ):
                 if self._pending is None:
                     batches -= 1
@@ -199,16 +286,37 @@ class Recorder:
                     self.write_times.add(monotonic() - began)
                 except BatchRefusedError:
                     # The same rows would be refused for ever, and all that come after wait.
-                    self.dropped += rows
+                    self._lose(rows)
                     self._faults.report("storing a batch (its requests are dropped)")
                 self._pending = None
+                freed = self._pending_weight
+                if self._spool is not None and self._taken is not None:
+                    freed += self._spool.done(self._taken)
+                    self._taken = None
                 with self._drop_lock:
-                    self._weight -= self._pending_weight
+                    self._weight -= freed
                 self._pending_weight = 0
 
-    def _next_batch(self) -> Batch:
+    @property
+    def _unread(self) -> int:
+        """How many records are in no batch yet."""
+        spool = self._spool
+        if spool is None:
+            return len(self._buffer)
+        return spool.waiting - (0 if self._taken is None else len(self._taken.records))
+
+    def _take(self, offset_ns: int) -> Taken:
+        if self._spool is not None:
+            taken = self._taken = self._spool.take(MAX_BATCH, offset_ns, self._dropped)
+            return taken
         buffer = self._buffer
-        taken = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        records = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        return Taken(self._sequence + 1, self._sequence + 1, records, 0)
+
+    def _next_batch(self) -> Batch:
+        offset_ns = clock_offset_ns()
+        found = self._take(offset_ns)
+        taken = found.records
         # popitem is atomic: requests go on writing while we take.
         touched: dict[str, int] = {}
         while self.touched:
@@ -216,11 +324,11 @@ class Recorder:
             touched[endpoint] = start_ns
         with self._drop_lock:
             left_out, self._left_out = self._left_out, Counter()
-        offset_ns = clock_offset_ns()
-        self._sequence += 1
+        self._sequence = found.last
         batch = Batch(
             writer=self._writer,
-            sequence=self._sequence,
+            sequence=found.last,
+            first=found.first,
             version=self._version,
             touched={storable(name): (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
             left_out={storable(name): hits for name, hits in left_out.items()},
@@ -234,12 +342,16 @@ class Recorder:
         except Exception:  # noqa: BLE001 - counted, and logged once
             batch.rows, batch.profiles, batch.outliers = [], [], []
             self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
-            self.dropped += len(taken)
+            self._lose(len(taken))
             self._faults.report("reading measured requests (they are dropped)")
         return batch
 
     def close(self) -> None:
-        """Stop the thread and write what is left; what the store refuses is counted as dropped."""
+        """Stop the thread and write what is left.
+
+        What the store does not take now stays in the spool for the next process; without a spool
+        it is counted as dropped.
+        """
         with self._start_lock:
             self._closed = True
             thread, self._thread = self._thread, None
@@ -247,13 +359,39 @@ class Recorder:
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout=MAX_RETRY_S)
+        # A server that ends has seconds only: what is safe already need not wait for a store
+        # that does not answer.
+        safe = self._spool is not None
+        if not safe or not (self._failing or (thread is not None and thread.is_alive())):
+            self._last_flush(safe)
+        self._close_spool()
+
+    def _last_flush(self, safe: bool) -> None:
         try:
             self.flush()
         except Exception:  # noqa: BLE001 - the process ends; there is no later try
+            if safe:
+                self._faults.report("the last write before the end (the spool keeps the requests)")
+                return
             lost = self.depth
-            self.dropped += lost
+            self._lose(lost)
             self._faults.report(f"the last write before the end ({lost} requests are lost)")
 
+    def _close_spool(self) -> None:
+        spool, self._spool = self._spool, None
+        if spool is None:
+            return
+        self._dropped += spool.dropped
+        self.unspooled = "The process has ended."
+        waiting = spool.waiting
+        if not spool.close() and waiting:
+            logger.warning(
+                "fmd_admin: %d requests are in the spool %s and not stored yet. The next process "
+                "of the application on this machine stores them.",
+                waiting,
+                spool.path,
+            )
+
     def after_fork(self) -> None:
-        """Begin anew in a child: the parent's records, thread and writer are the parent's."""
+        """Begin anew in a child: the parent's records, thread, spool and writer are its own."""
         self._reset()

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
-from ..errors import BatchRefusedError, StoreError
+from ..errors import BatchRefusedError, PartlyStoredError, StoreError
 from ..records import Batch, Frame, Row
 from . import profiles, visitor_deltas
 from .aggregate import Aggregate, Calendar
@@ -56,7 +56,10 @@ class BatchWriter:
         self._registered = None
 
     def write(self, batch: Batch) -> None:
-        """Store ``batch`` unless it is stored already. Raises what the database raises."""
+        """Store ``batch`` unless it is stored already. Raises what the database raises.
+
+        PartlyStoredError: another process stored the first rows, cut into other batches.
+        """
         for left in reversed(range(_TRIES)):
             if self._registered != batch.writer:
                 self._register(batch)
@@ -81,7 +84,7 @@ class BatchWriter:
         raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
 
     def _register(self, batch: Batch) -> None:
-        values = {"last_seq": batch.sequence - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}
+        values = {"last_seq": _first(batch) - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}
         try:
             with self._store.write() as connection:
                 connection.execute(insert(Writer).values(writer=batch.writer, **values))
@@ -91,15 +94,14 @@ class BatchWriter:
 
     def _claim(self, connection: Connection, batch: Batch) -> bool:
         """Move the writer's mark to this batch; False if it is there already."""
+        values = {"last_seq": batch.sequence, "dropped": batch.dropped}
+        if not batch.left_over:
+            # What is shipped for a dead process is no sign of its life.
+            values |= {"seen_at": _now_ms(), "faults": batch.faults}
         claimed = connection.execute(
             update(Writer)
-            .where(Writer.writer == batch.writer, Writer.last_seq < batch.sequence)
-            .values(
-                last_seq=batch.sequence,
-                seen_at=_now_ms(),
-                dropped=batch.dropped,
-                faults=batch.faults,
-            )
+            .where(Writer.writer == batch.writer, Writer.last_seq < _first(batch))
+            .values(**values)
         )
         if claimed.rowcount > 0:
             return True
@@ -108,6 +110,8 @@ class BatchWriter:
             # Pruned while this process was idle: it registers again, and the batch is new.
             self._registered = None
             raise StaleDimensions
+        if known < batch.sequence:
+            raise PartlyStoredError(known)
         return False
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
@@ -220,6 +224,10 @@ def _request_columns(
         )
 
     return columns
+
+
+def _first(batch: Batch) -> int:
+    return batch.sequence if batch.first is None else batch.first
 
 
 def _now_ms() -> int:
