@@ -101,8 +101,8 @@ class Settings:
         50_000,
         100,
         150_000,
-        "Without a spool: requests kept in memory while the database does not answer (at most "
-        "64 MiB); newer ones are dropped and counted.",
+        "Requests kept in memory while the database does not answer (at most 64 MiB); newer ones "
+        "are in the spool only, or without one dropped and counted.",
     )
     spool: str = setting(
         "on",

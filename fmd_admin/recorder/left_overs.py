@@ -85,7 +85,9 @@ class SpoolFolder:
         self._name = name
         self._mib = mib
 
-    def open(self, writer: str, version: str, clean_ip: Callable[[str], str | None]) -> spool.Spool:
+    def open(
+        self, writer: str, version: str, clean_ip: Callable[[str], str | None], in_memory: int
+    ) -> spool.Spool:
         """Make the spool of this process. Raises SpoolError where that cannot work."""
         if sys.platform == "win32":
             raise SpoolError("Windows has no flock. Set SPOOL=off.")
@@ -97,7 +99,7 @@ class SpoolFolder:
             )
         path = self.path / f"{self._name}-{writer}{_SUFFIX}"
         try:
-            return spool.create(path, writer, version, self._mib << 20, clean_ip)
+            return spool.create(path, writer, version, self._mib << 20, clean_ip, in_memory)
         except (OSError, AttributeError) as error:
             raise SpoolError(
                 f"No spool of {self._mib} MiB can be made in {self.path}: {error}. Make room and "

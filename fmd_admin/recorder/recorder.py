@@ -150,7 +150,9 @@ class Recorder:
             if self._folder is None or self._spool is not None or self.unspooled is not None:
                 return
             try:
-                self._spool = self._folder.open(self._writer, self._version, self._clean_ip)
+                self._spool = self._folder.open(
+                    self._writer, self._version, self._clean_ip, self._limit
+                )
             except SpoolError as error:
                 self._faults.report("opening the spool (a killed process may lose requests)")
                 self.unspooled = str(error)

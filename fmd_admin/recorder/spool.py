@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import os
 import random
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -46,7 +47,8 @@ class Spool:
 
     Records are numbered from 1. ``take`` gives the oldest ones, ``done`` forgets them once they
     are stored. When the file is full the oldest are dropped and counted. Any thread may append;
-    one at a time takes.
+    one at a time takes. As long as all of them fit into ``in_memory`` records they are kept there
+    too, and nothing is read from the file.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Spool:
         descriptor: int,
         capacity: int,
         clean_ip: Callable[[str], str | None],
+        in_memory: int,
     ) -> None:
         self.path = path
         self.capacity = capacity
@@ -70,6 +73,10 @@ class Spool:
         self._held: dict[int, int] = {}
         # A child's tickets must not be taken for those of its parent.
         self._tickets = count(random.getrandbits(61) + 1)
+        #: Record, number and where the next one begins; all or none of those in the file.
+        self._recent: deque[tuple[RequestRecord, int, int]] = deque()
+        self._in_memory = in_memory
+        self._has_all = in_memory > 0
         self._details: dict[int, Detail] = {}
         self._decoder = spool_format.Decoder()
         self._taken = 0
@@ -102,7 +109,11 @@ class Spool:
                 HEAD.pack_into(self._map, RING_AT + place, WRAP, 0)
             self._head, self._number = after, number
             self.waiting += 1
-            if record[7] is not None:
+            if self._has_all:
+                self._recent.append((record, number, after))
+                if len(self._recent) > self._in_memory:
+                    self._read_from_file()
+            elif record[7] is not None:
                 self._details[number] = record[7]
             if ticket:
                 self._release(ticket)
@@ -145,8 +156,17 @@ class Spool:
         """Ask again how addresses are stored."""
         self._known.clear()
 
+    def _read_from_file(self) -> None:
+        """Keep nothing but details in memory until the store has caught up."""
+        for record, number, _after in self._recent:
+            if record[7] is not None:
+                self._details[number] = record[7]
+        self._recent.clear()
+        self._has_all = False
+
     def _make_room(self, until: int) -> None:
         """Drop the oldest records until the ring's first frame is at ``until`` or after it."""
+        self._read_from_file()
         number = self._mark.number
         while self._tail < until and self._tail < self._head:
             place = self._tail % self.capacity
@@ -193,6 +213,8 @@ class Spool:
             if start == self._head:
                 self._number = self._taken = self._number + 1
                 return Taken(self._number, self._number, [], start)
+            if self._has_all:
+                return self._take_recent(limit)
             data = self._copy(start, end)
         records, numbers = [], []
         for frame, place in read_frames(data, start, self.capacity, after, self._decoder):
@@ -213,6 +235,12 @@ class Spool:
             if self._details:
                 self._add_details(numbers, records)
         return Taken(numbers[0], numbers[-1], records, end)
+
+    def _take_recent(self, limit: int) -> Taken:
+        recent = self._recent
+        found = [recent.popleft() for _ in range(min(len(recent), limit))]
+        self._taken, end = found[-1][1:]
+        return Taken(found[0][1], self._taken, [one[0] for one in found], end)
 
     def _copy(self, start: int, end: int) -> bytes:
         place = start % self.capacity
@@ -251,6 +279,7 @@ class Spool:
                     # Few pages of the file stay in use as long as the store keeps up.
                     self._tail = self._head = -(-self._head // self.capacity) * self.capacity
                     self._map[RING_AT : RING_AT + len(END)] = END
+                    self._has_all = self._in_memory > 0
                 self._set_mark(max(taken.last, self._mark.number))
             weight, self._freed_weight = self._freed_weight, 0
             return weight
@@ -279,7 +308,12 @@ class Spool:
 
 
 def create(
-    path: Path, writer: str, version: str, capacity: int, clean_ip: Callable[[str], str | None]
+    path: Path,
+    writer: str,
+    version: str,
+    capacity: int,
+    clean_ip: Callable[[str], str | None],
+    in_memory: int = 0,
 ) -> Spool:
     """Make and lock the file of this process. Raises OSError or SpoolError."""
     import fcntl
@@ -295,7 +329,7 @@ def create(
         # All blocks at once: a full disk must be an error here, not a SIGBUS in a request.
         os.posix_fallocate(descriptor, 0, RING_AT + capacity)
         os.pwrite(descriptor, spool_format.header(writer, version), 0)
-        spool = Spool(path, descriptor, capacity, clean_ip)
+        spool = Spool(path, descriptor, capacity, clean_ip, in_memory)
         new.rename(path)
     except BaseException:
         os.close(descriptor)

@@ -14,8 +14,9 @@ NAME = "db"
 CLOCK_NS = 1_700_000_000_000_000_000
 
 
-def open_spool(folder: Path, writer: str = "w1", capacity: int = 1 << 16) -> Spool:
-    return spool.create(folder / f"{NAME}-{writer}.spool", writer, "1.0", capacity, lambda ip: ip)
+def open_spool(folder: Path, capacity: int = 1 << 16, in_memory: int = 0) -> Spool:
+    path = folder / f"{NAME}-w1.spool"
+    return spool.create(path, "w1", "1.0", capacity, lambda ip: ip, in_memory)
 
 
 def record(number: int, endpoint: str = "shop.page", ticket: int = 0) -> RequestRecord:

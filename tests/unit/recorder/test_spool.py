@@ -72,11 +72,35 @@ def test_a_killed_process_leaves_what_was_not_stored(tmp_path: Path) -> None:
     assert left_overs(tmp_path) == []
 
 
-@pytest.mark.parametrize("seed", range(20))
+def test_details_are_in_memory_also_when_the_file_is_read(tmp_path: Path) -> None:
+    class Seen:
+        weight = 3
+
+        def add_to(self, *_args: object) -> None:
+            raise AssertionError
+
+    seen = Seen()
+    spool = open_spool(tmp_path, capacity=8_192, in_memory=3)
+    for number in range(1, 6):
+        spool.append(record(number)._replace(detail=seen if number in (2, 5) else None))
+    taken = spool.take(10, CLOCK_NS, 0)
+    assert [one.detail for one in taken.records] == [None, seen, None, None, seen]
+    assert spool.done(taken) == 0
+    spool.append(record(6)._replace(detail=seen))
+    for number in range(7, 200):
+        spool.append(record(number))
+    taken = spool.take(10, CLOCK_NS, 0)
+    assert spool.done(taken) == seen.weight  # Dropped with its record.
+    die(spool)
+
+
+@pytest.mark.parametrize("seed", range(30))
 def test_any_order_of_appends_takes_and_death(tmp_path: Path, seed: int) -> None:
     """Against a plain list: round the ring many times, nothing lost, nothing twice."""
     chance = random.Random(seed)
-    spool = open_spool(tmp_path, capacity=chance.choice([8_192, 16_384, 65_536]))
+    spool = open_spool(
+        tmp_path, chance.choice([8_192, 16_384, 65_536]), in_memory=chance.choice([0, 5, 1_000])
+    )
     appended: list[int] = []
     got: list[int] = []
     for _ in range(300):
@@ -180,7 +204,7 @@ def test_one_wrong_bit_anywhere_never_gives_a_wrong_record(tmp_path: Path) -> No
         spool.append(record(number))
     die(spool)
     whole = spool.path.read_bytes()
-    right = {number: one for number, one in cut_file(tmp_path, whole).records()}
+    right = dict(cut_file(tmp_path, whole).records())
     for place in range(RING_AT, RING_AT + spool._head):
         data = bytearray(whole)
         data[place] ^= 1 << (place % 8)
@@ -267,8 +291,9 @@ def test_a_foreign_write_into_the_ring_does_not_stop_it(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_threads_append_while_another_takes(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path, capacity=1 << 20)
+@pytest.mark.parametrize("in_memory", [0, 100, 100_000])
+def test_threads_append_while_another_takes(tmp_path: Path, in_memory: int) -> None:
+    spool = open_spool(tmp_path, capacity=1 << 20, in_memory=in_memory)
     got: list[int] = []
     end = threading.Event()
 
@@ -303,15 +328,15 @@ def test_a_disk_without_room_is_an_error_at_once(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(SpoolError, match="No space left.*SPOOL=off"):
-        SpoolFolder(tmp_path, "db", 1).open("w1", "1.0", lambda ip: ip)
+    with pytest.raises(SpoolError, match=r"No space left.*SPOOL=off"):
+        SpoolFolder(tmp_path, "db", 1).open("w1", "1.0", lambda ip: ip, 0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(left_overs_module, "file_system", lambda _path: "nfs4")
-    with pytest.raises(SpoolError, match="network file system .nfs4."):
-        SpoolFolder(tmp_path, "db", 1).open("w1", "1.0", lambda ip: ip)
+    with pytest.raises(SpoolError, match=r"network file system .nfs4."):
+        SpoolFolder(tmp_path, "db", 1).open("w1", "1.0", lambda ip: ip, 0)
 
 
 def test_the_kind_of_a_file_system_is_known() -> None:
