@@ -97,6 +97,7 @@ class Monitor:
         )
         self._presence = Presence(self.store)
         self._began_ms = time.time_ns() // 1_000_000
+        folder = spool_folder(self.store, values.spool, values.spool_mib, app.instance_path)
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),
@@ -105,7 +106,7 @@ class Monitor:
             faults=self.faults,
             tick=self._tick,
             clean_ip=self._clean_ip,
-            folder=spool_folder(self.store, values.spool, values.spool_mib, app.instance_path),
+            folder=folder,
         )
         self.watch = Watch(
             append=self.recorder.append,
@@ -124,6 +125,7 @@ class Monitor:
             started=self.recorder.start,
             secret=self._secret,
             version=__version__,
+            spool_folder=None if folder is None else str(folder.path),
         )
         self.admin = build_site(self.panel_app, self.panel)
         self._start(app, group_by, get_ip)

@@ -61,7 +61,8 @@ class Recorder:
     ) -> None:
         self._write = write
         self._folder = folder
-        self._spool: Spool | None = None
+        #: The spool of this process, once it has one.
+        self.spool: Spool | None = None
         self._version = version
         self._limit = limit
         self._interval_s = interval_s
@@ -75,9 +76,9 @@ class Recorder:
 
     def _reset(self) -> None:
         self._buffer: deque[RequestRecord] = deque()
-        if self._spool is not None:
-            self._spool.abandon()
-        self._spool = None
+        if self.spool is not None:
+            self.spool.abandon()
+        self.spool = None
         #: Why there is no spool; None as long as nobody tried.
         self.unspooled: str | None = "It is switched off." if self._folder is None else None
         self.take_over = None
@@ -113,7 +114,7 @@ class Recorder:
 
         Where the buffer is full, memory drops the newest, a spool the oldest; both are counted.
         """
-        spool = self._spool
+        spool = self.spool
         if spool is not None:
             try:
                 spool.append(record)
@@ -133,7 +134,7 @@ class Recorder:
 
     def hold(self, record: RequestRecord) -> int:
         """Note a request whose answer is about to be sent; return the ticket for its record."""
-        spool = self._spool
+        spool = self.spool
         if spool is None:
             if self.unspooled is not None:
                 return 0
@@ -147,10 +148,10 @@ class Recorder:
 
     def _open_spool(self) -> None:
         with self._start_lock:
-            if self._folder is None or self._spool is not None or self.unspooled is not None:
+            if self._folder is None or self.spool is not None or self.unspooled is not None:
                 return
             try:
-                self._spool = self._folder.open(
+                self.spool = self._folder.open(
                     self._writer, self._version, self._clean_ip, self._limit
                 )
             except SpoolError as error:
@@ -159,8 +160,8 @@ class Recorder:
 
     def forget_texts(self) -> None:
         """Ask again how addresses are stored: the setting has changed."""
-        if self._spool is not None:
-            self._spool.forget_texts()
+        if self.spool is not None:
+            self.spool.forget_texts()
 
     def _lose(self, records: int) -> None:
         with self._drop_lock:
@@ -169,12 +170,7 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """How many requests of this process will never be stored."""
-        return self._dropped + (0 if self._spool is None else self._spool.dropped)
-
-    @property
-    def spool(self) -> Spool | None:
-        """The spool of this process, once it has one."""
-        return self._spool
+        return self._dropped + (0 if self.spool is None else self.spool.dropped)
 
     def append_heavy(self, record: RequestRecord) -> None:
         """Keep a record with its detail, or without where too much of that waits already."""
@@ -229,8 +225,8 @@ class Recorder:
     @property
     def depth(self) -> int:
         """How many records wait for the store."""
-        if self._spool is not None:
-            return self._spool.waiting
+        if self.spool is not None:
+            return self.spool.waiting
         return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
 
     def _run(self) -> None:
@@ -292,8 +288,8 @@ class Recorder:
                     self._faults.report("storing a batch (its requests are dropped)")
                 self._pending = None
                 freed = self._pending_weight
-                if self._spool is not None and self._taken is not None:
-                    freed += self._spool.done(self._taken)
+                if self.spool is not None and self._taken is not None:
+                    freed += self.spool.done(self._taken)
                     self._taken = None
                 with self._drop_lock:
                     self._weight -= freed
@@ -302,14 +298,16 @@ class Recorder:
     @property
     def _unread(self) -> int:
         """How many records are in no batch yet."""
-        spool = self._spool
+        spool = self.spool
         if spool is None:
             return len(self._buffer)
         return spool.waiting - (0 if self._taken is None else len(self._taken.records))
 
     def _take(self, offset_ns: int) -> Taken:
-        if self._spool is not None:
-            taken = self._taken = self._spool.take(MAX_BATCH, offset_ns, self._dropped)
+        # Batches and records are numbered differently: never both under one writer.
+        self._open_spool()
+        if self.spool is not None:
+            taken = self._taken = self.spool.take(MAX_BATCH, offset_ns, self._dropped)
             return taken
         buffer = self._buffer
         records = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
@@ -363,7 +361,7 @@ class Recorder:
             thread.join(timeout=MAX_RETRY_S)
         # A server that ends has seconds only: what is safe already need not wait for a store
         # that does not answer.
-        safe = self._spool is not None
+        safe = self.spool is not None
         if not safe or not (self._failing or (thread is not None and thread.is_alive())):
             self._last_flush(safe)
         self._close_spool()
@@ -380,7 +378,7 @@ class Recorder:
             self._faults.report(f"the last write before the end ({lost} requests are lost)")
 
     def _close_spool(self) -> None:
-        spool, self._spool = self._spool, None
+        spool, self.spool = self.spool, None
         if spool is None:
             return
         self._dropped += spool.dropped

@@ -18,6 +18,7 @@ from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
+from .presence import ALIVE_MS
 from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
@@ -84,7 +85,8 @@ class BatchWriter:
         raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
 
     def _register(self, batch: Batch) -> None:
-        values = {"last_seq": _first(batch) - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}
+        seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
+        values = {"last_seq": _first(batch) - 1, "seen_at": seen_at, "dropped": 0, "faults": 0}
         try:
             with self._store.write() as connection:
                 connection.execute(insert(Writer).values(writer=batch.writer, **values))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from pathlib import Path
 
 import psutil
@@ -43,14 +42,16 @@ def test_one_of_four_processes_is_killed_again_and_again(tmp_path: Path) -> None
 def test_the_next_start_stores_what_killed_processes_left(tmp_path: Path) -> None:
     """All are killed at once, with no time for a flush; the next server has it after a request."""
     write_app(tmp_path, flush_interval_s=1.0)
-    with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
-        with Load(server.port, connections=8) as load:
-            load.wait_for_more(300)
-            server.process.send_signal(signal.SIGSTOP)  # It starts no new ones.
-            for worker in psutil.Process(server.process.pid).children():
-                worker.kill()
-            load._end.set()
-        server.process.kill()
+    with (
+        gunicorn("loaded:app", tmp_path, *OPTIONS) as server,
+        Load(server.port, connections=8) as load,
+    ):
+        load.wait_for_more(300)
+        workers = psutil.Process(server.process.pid).children()
+        server.process.kill()  # It starts no new ones.
+        for worker in workers:
+            worker.kill()
+        load.end.set()
     assert spools(tmp_path)
     with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
         with Load(server.port, connections=1, prefix="later") as later:
