@@ -26,6 +26,7 @@ pytestmark = pytest.mark.server
 #: How long a fault lasts; ``FAULT_S=30`` for a long one.
 FAULT_S = float(os.environ.get("FAULT_S", "6"))
 OPTIONS = ["-w", "2", "-k", "gthread", "--threads", "4"]
+ONE = ["-w", "1", *OPTIONS[2:]]
 
 
 def state(port: int) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def test_the_database_is_away_at_the_start_and_comes(tmp_path: Path) -> None:
     """More requests than memory takes: the rest is read from the spool."""
     write_app(tmp_path, buffer_size=100)
     (tmp_path / "fmd.db").mkdir()
-    with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
+    with gunicorn("loaded:app", tmp_path, *ONE) as server:
         with Load(server.port, connections=4) as load:
             load.wait_for_more(1_000)
             found = state(server.port)
@@ -127,9 +128,9 @@ def test_the_database_is_away_at_the_start_and_comes(tmp_path: Path) -> None:
             assert found["waiting"] > 100
             assert found["faults"] > 0
             (tmp_path / "fmd.db").rmdir()
-            load.wait_for_more(50)
+            wait_for(lambda: state(server.port)["stored"] > 0, "it is noticed")
         assert_once(tmp_path, load.answered)
-        assert server.log.count("Traceback") <= 2 * 4  # Logged once in each process, not always.
+        assert server.log.count("writing to the store") <= 2  # Logged once a kind, not each time.
 
 
 def limit_files(server: Server, size: int) -> None:
@@ -141,10 +142,10 @@ def limit_files(server: Server, size: int) -> None:
 
 def test_the_disk_of_the_database_is_full(tmp_path: Path) -> None:
     write_app(tmp_path)
-    with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
+    with gunicorn("loaded:app", tmp_path, *ONE) as server:
         with Load(server.port, connections=4) as load:
             load.wait_for_more(100)
-            wait_for(lambda: len(spools(tmp_path)) == 2, "both have their spools")
+            assert len(spools(tmp_path)) == 1
             limit_files(server, 4_096)
             load.wait_for_more(200)
             wait_for(lambda: state(server.port)["faults"] > 0, "it is noticed")
@@ -172,9 +173,8 @@ def test_no_room_for_a_spool(tmp_path: Path) -> None:
 def test_the_spool_is_full(tmp_path: Path) -> None:
     """The oldest are dropped and counted; stored and dropped are all that was answered."""
     write_app(tmp_path, spool_mib=1, buffer_size=100)
-    options = ["-w", "1", "-k", "gthread", "--threads", "4"]
     (tmp_path / "fmd.db").mkdir()
-    with gunicorn("loaded:app", tmp_path, *options) as server:
+    with gunicorn("loaded:app", tmp_path, *ONE) as server:
         with Load(server.port, connections=4) as load:
             wait_for(lambda: state(server.port)["dropped"] > 0, "the first is dropped", 120)
             load.wait_for_more(100)
