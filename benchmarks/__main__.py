@@ -1,15 +1,16 @@
-"""python -m benchmarks overhead|memory [options]"""
+"""python -m benchmarks overhead|memory|spool [options]"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from . import memory, overhead
+from . import memory, overhead, spool
 
 COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
     "memory": memory.main,
     "overhead": overhead.main,
+    "spool": spool.main,
 }
 
 

@@ -111,7 +111,9 @@ class Variant:
             self.monitor.close()
 
 
-def monitored(folder: Path, name: str, level: int, app: Flask, group_by: Any = None) -> Variant:
+def monitored(
+    folder: Path, name: str, level: int, app: Flask, group_by: Any = None, spool: str = "on"
+) -> Variant:
     """Bind fmd_admin to ``app`` with every endpoint at ``level``."""
     settings = {
         "monitor_level": level,
@@ -120,6 +122,7 @@ def monitored(folder: Path, name: str, level: int, app: Flask, group_by: Any = N
         "password": "not a secret",
         # Merged by settle(), so that the figure is complete at the end of each round.
         "rollup_interval_s": 60,
+        "spool": spool,
     }
     FMDAdmin(app, settings=settings, group_by=group_by)
     return Variant(name, app, app.extensions["fmd_admin"])
@@ -138,6 +141,8 @@ def variants(folder: Path) -> list[Variant]:
     for level in range(4):
         name = f"level {level}"
         found.append(monitored(folder, name, level, app(name)))
+    name = "level 1 no spool"
+    found.append(monitored(folder, name, 1, app(name), spool="off"))
     name = "level 1 + group_by"
     found.append(monitored(folder, name, 1, app(name), group_by=lambda: "anna"))
     return found

@@ -30,6 +30,18 @@ class BatchRefusedError(StoreError):
     """The database answers, but refuses these rows; trying again would not help."""
 
 
+class PartlyStoredError(StoreError):
+    """The first rows of a batch are stored already, up to the number ``known``."""
+
+    def __init__(self, known: int) -> None:
+        super().__init__(f"The rows up to number {known} are stored already.")
+        self.known = known
+
+
+class SpoolError(FMDError):
+    """The local spool cannot be used; the message says why."""
+
+
 class LeaseLostError(StoreError):
     """Another process took the lease over; the transaction was rolled back."""
 

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -33,7 +34,9 @@ from .jobs.graphs import Graphs
 from .jobs.scheduler import Jobs
 from .read.means import means
 from .recorder.batching import storable
+from .recorder.left_overs import SpoolFolder
 from .recorder.recorder import Recorder
+from .recorder.spool_status import spool_status
 from .recorder.vitals import fault_rows, identity
 from .records import Batch, Frame
 from .store.live import LiveConfig
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fmd_admin")
 
+#: Values of SPOOL that are no folder.
+SPOOL_ON = frozenset({"on", "true", "yes", "1"})
+SPOOL_OFF = frozenset({"off", "false", "no", "0"})
 _SESSION_LABEL = b"fmd_admin panel session"
 
 
@@ -88,6 +94,7 @@ class Monitor:
         )
         self._presence = Presence(self.store)
         self._began_ms = time.time_ns() // 1_000_000
+        folder = spool_folder(self.store, values.spool, values.spool_mib, app.instance_path)
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),
@@ -97,6 +104,7 @@ class Monitor:
             tick=self._tick,
             clean_ip=self._clean_ip,
             forked=self.after_fork,
+            folder=folder,
         )
         self.watch = Watch(
             append=self.recorder.append,
@@ -108,10 +116,10 @@ class Monitor:
         )
         self.panel: Panel | None = None
         if values.panel:
-            self._build_panel()
+            self._build_panel(folder)
         self._start(app, group_by, get_ip)
 
-    def _build_panel(self) -> None:
+    def _build_panel(self, folder: SpoolFolder | None) -> None:
         from .admin.site import build_site
 
         self.panel = Panel(
@@ -123,6 +131,7 @@ class Monitor:
             started=self.recorder.start,
             secret=self._secret,
             version=__version__,
+            spool_folder=None if folder is None else str(folder.path),
         )
         self._admin = build_site(self.panel_app, self.panel)
 
@@ -156,6 +165,7 @@ class Monitor:
                 faults=self.faults,
                 group_by=group_by,
                 get_ip=get_ip,
+                hold=self.recorder.hold,
             )
             if self.panel is None:
                 return self.collector
@@ -207,6 +217,7 @@ class Monitor:
         values = self.config.values
         self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
         self._watch_requests()
+        self.recorder.forget_texts()
         self._applied = state
         for refusal in self.config.refused:
             logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
@@ -280,6 +291,7 @@ class Monitor:
             "version": __version__,
             "app_version": self.recorder.version,
             "inline": self.recorder.inline,
+            "spool": spool_status(self.recorder),
             "unavailable": self.watch.watcher.unavailable,
             "fault_rows": fault_rows(self.faults),
         }
@@ -321,3 +333,18 @@ def _panel_app(values: settings_table.Settings) -> Flask:
     from .admin.site import new_panel_app
 
     return new_panel_app()
+
+
+def spool_folder(store: Store, spool: str, mib: int, instance: str) -> SpoolFolder | None:
+    """Return where spools lie: beside an SQLite file, in the instance folder, or where asked."""
+    if spool.lower() in SPOOL_OFF:
+        return None
+    url = store.engine.url.set(password=None, query={})
+    name = hashlib.sha256(url.render_as_string().encode()).hexdigest()[:12]
+    if spool.lower() not in SPOOL_ON:
+        path = Path(instance, spool)
+    elif url.get_backend_name() == "sqlite" and url.database:
+        path = Path(f"{url.database}-spool")
+    else:
+        path = Path(instance, "fmd_admin-spool")
+    return SpoolFolder(path.absolute(), name, mib)

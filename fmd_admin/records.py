@@ -16,7 +16,8 @@ class RequestRecord(NamedTuple):
 
     ``start_ns`` and ``end_ns`` are readings of :func:`time.perf_counter_ns`; the flusher turns
     them into wall time, so that a request pays for two clock reads only. ``status`` is the status
-    line as it went over the wire, empty if the host's app raised before it sent one.
+    line as it went over the wire, empty if the host's app raised before it sent one. ``ticket`` is
+    what the spool gave for an answer that was still to be sent, or 0.
     """
 
     start_ns: int
@@ -27,6 +28,7 @@ class RequestRecord(NamedTuple):
     group: str | None
     ip: str | None
     detail: Detail | None = None
+    ticket: int = 0
 
 
 class Detail(Protocol):
@@ -119,6 +121,8 @@ class Outlier(Row):
 class Batch:
     """What one process hands to the store at once, in strict order of ``sequence``.
 
+    With a spool ``sequence`` is the number of the last record and ``first`` that of the first one;
+    without, it counts batches and ``first`` is None. ``left_over``: of a process that is dead.
     ``writer`` names the process incarnation (new after a fork). ``touched`` holds the last
     request of endpoints at level 0 (endpoint → UTC ms). ``version`` is the host app's. ``left_out``
     counts outliers over the cap, which are not stored (endpoint → number). ``dropped`` and
@@ -135,3 +139,5 @@ class Batch:
     left_out: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
     faults: int = 0
+    first: int | None = None
+    left_over: bool = False

@@ -107,8 +107,24 @@ class Settings:
         50_000,
         100,
         150_000,
-        "Requests kept in memory while the database does not answer (at most 64 MiB); "
-        "newer ones are dropped and counted.",
+        "Requests kept in memory while the database does not answer (at most 64 MiB); newer ones "
+        "are in the spool only, or without one dropped and counted.",
+    )
+    spool: str = setting(
+        "on",
+        "Keep each request in a local file until it is stored, so that neither a killed process "
+        "nor a database that is away loses any. A folder: the files lie there, not beside the "
+        "SQLite file or in the host's instance folder.",
+        allowed="on, off, or a folder on a local disk",
+        check=bool,
+    )
+    spool_mib: int = number(
+        16,
+        1,
+        1024,
+        "Size of the spool of a process, about 9,000 requests a MiB; when it is full, the oldest "
+        "are dropped and counted.",
+        unit="MiB",
     )
     rollup_interval_s: float = number(
         2.0,

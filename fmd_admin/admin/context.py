@@ -23,7 +23,7 @@ class Panel:
     ``counters`` gives what this process counted (drops, faults, …), ``vitals`` all that it knows
     of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
     each request of the panel. ``secret`` gives the key that signs sessions; it is asked on each
-    use, so that a host key set late counts.
+    use, so that a host key set late counts. ``spool_folder`` is None where spools are off.
     """
 
     store: Store
@@ -34,6 +34,7 @@ class Panel:
     started: Callable[[], None]
     secret: Callable[[], bytes]
     version: str
+    spool_folder: str | None = None
 
 
 def panel_of(app: Flask) -> Panel:

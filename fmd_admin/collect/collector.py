@@ -31,7 +31,8 @@ Handler = Callable[[Exchange, bool], bool]
 class Collector:
     """Measures the requests of one host app.
 
-    ``append`` takes finished records; it must be fast and must not raise. ``touched`` maps
+    ``append`` takes finished records, ``hold`` the record so far of a request whose body is only
+    about to be sent, and gives it a ticket; both must be fast and must not raise. ``touched`` maps
     endpoints at level 0 to the perf_counter_ns of their last request.
     """
 
@@ -45,8 +46,10 @@ class Collector:
         faults: Faults,
         group_by: Any = None,
         get_ip: Callable[[], str | None] | None = None,
+        hold: Callable[[RequestRecord], int] | None = None,
     ) -> None:
         self._app = ref(app)
+        self._hold = hold
         self._wsgi_app = wsgi_app
         self._append = append
         self._touched = touched
@@ -81,7 +84,11 @@ class Collector:
             exchange.status = ""
             exchange.end()
             raise
-        return exchange.around(body)
+        answer = exchange.around(body)
+        if self._hold is not None and exchange.endpoint:
+            # The body is still to be sent, and a client may have all of it before we are told.
+            exchange.ticket = self._hold(exchange.so_far())
+        return answer
 
     def _identify(self, exchange: Exchange, late: bool) -> None:
         """Fill in what the request context knows. A fault of ours never becomes the host's."""

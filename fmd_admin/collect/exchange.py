@@ -39,6 +39,7 @@ class Exchange:
         "ip",
         "start_ns",
         "status",
+        "ticket",
     )
 
     def __init__(
@@ -59,6 +60,8 @@ class Exchange:
         #: The host's body as soon as it has returned one that is still to be sent.
         self.body: Iterable[bytes] | None = None
         self._iterator: Iterator[bytes] | None = None
+        #: What the spool gave for it while its body is sent.
+        self.ticket = 0
         self.start_ns = perf_counter_ns()
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
@@ -91,9 +94,16 @@ class Exchange:
                         self.group,
                         self.ip,
                         None,
+                        self.ticket,
                     ),
                 )
             )
+
+    def so_far(self) -> RequestRecord:
+        """Return the record as it would be if the request ended now."""
+        method = self.environ["REQUEST_METHOD"]
+        fields = (self.start_ns, perf_counter_ns(), self.endpoint, method, self.status)
+        return _new(RequestRecord, (*fields, self.group, self.ip, None, 0))
 
     def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return a body that tells its end: ``body`` itself where that is known or watched."""

@@ -168,6 +168,7 @@ class WatchedExchange(Exchange):
         self.ip = None
         self.body = None
         self._iterator = None
+        self.ticket = 0
         watcher = watch.watcher
         self.start_ns = perf_counter_ns()
         watcher.active[self] = get_ident()
@@ -235,6 +236,7 @@ class WatchedExchange(Exchange):
                 self.group,
                 self.ip,
                 detail,
+                self.ticket,
             ),
         )
         if detail is not None and detail.weight:

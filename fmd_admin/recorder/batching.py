@@ -35,7 +35,7 @@ def fill(
             time_ms=(record.start_ns + offset_ns) // 1_000_000,
             endpoint=storable(record.endpoint),
             duration_ms=(record.end_ns - record.start_ns) / 1e6,
-            status=_status_code(record.status),
+            status=status_code(record.status),
             method=record.method,
             group=None if record.group is None else storable(record.group),
             ip=None if ip is None else _clean(ip, clean_ip),
@@ -52,7 +52,7 @@ def fill(
     return weight
 
 
-def _status_code(line: str) -> int:
+def status_code(line: str) -> int:
     """Return the code of a status line such as ``202 ACCEPTED``."""
     code = line[:3]
     return int(code) if code.isdecimal() else SERVER_ERROR

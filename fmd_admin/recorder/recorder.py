@@ -1,4 +1,7 @@
-"""The bounded buffer of one process and the one thread that empties it into the store."""
+"""The bounded buffer of one process and the one thread that empties it into the store.
+
+The buffer is the spool, a file that outlives the process, or memory where there can be none.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ from os import getpid
 from threading import Event, Lock, RLock, Thread
 from time import monotonic
 
-from ..errors import BatchRefusedError
+from ..errors import BatchRefusedError, SpoolError
 from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
 from .batching import clock_offset_ns, fill, storable
+from .left_overs import SpoolFolder
+from .spool import Spool, Taken, leave
+from .take_over import TakeOver
 from .vitals import WriteTimes
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
@@ -35,6 +41,9 @@ class Recorder:
     the first record or :meth:`start`, so that none exists before a server forks. Where threads
     are not available, requests flush at their end. ``forked`` is called in a child that was
     forked past Python's hooks, and must call :meth:`after_fork`.
+
+    With a ``folder`` each record goes into a spool there, and what dead processes left in theirs
+    is stored too. Details (profiles, outliers) are in memory only.
     """
 
     def __init__(
@@ -48,8 +57,12 @@ class Recorder:
         tick: Callable[[], None],
         clean_ip: Callable[[str], str | None],
         forked: Callable[[], None] | None = None,
+        folder: SpoolFolder | None = None,
     ) -> None:
         self._write = write
+        self._folder = folder
+        #: The spool of this process, once it has one.
+        self.spool: Spool | None = None
         self._version = version
         self._limit = limit
         self._interval_s = interval_s
@@ -59,12 +72,23 @@ class Recorder:
         self._forked = forked or self.after_fork
         self._fork_lock = Lock()
         self.touched: dict[str, int] = {}
+        self.take_over: TakeOver | None = None
         self.write_times = WriteTimes()
         self._reset()
 
     def _reset(self) -> None:
         self._pid = getpid()
         self._buffer: deque[RequestRecord] = deque()
+        if self.spool is not None:
+            self.spool.abandon()
+        self.spool = None
+        #: Why there is no spool; None as long as nobody tried.
+        self.unspooled: str | None = "It is switched off." if self._folder is None else None
+        self.take_over = None
+        if self._folder is not None:
+            self.take_over = TakeOver(self._folder, self._write, self._clean_ip, self._faults)
+        self._taken: Taken | None = None
+        self._failing = False
         self.touched.clear()
         self.write_times.clear()
         self._pending: Batch | None = None
@@ -81,7 +105,7 @@ class Recorder:
         self._left_out: Counter[str] = Counter()
         self._weight = 0
         self._pending_weight = 0
-        self.dropped = 0
+        self._dropped = 0
         self.details_dropped = 0
         self.stored = 0
         self._inline = False
@@ -89,15 +113,66 @@ class Recorder:
         self._next_tick = 0.0
 
     def append(self, record: RequestRecord) -> None:
-        """Keep one finished record. Never blocks; drops it and counts if the buffer is full."""
-        buffer = self._buffer
-        if len(buffer) < self._limit:
-            buffer.append(record)
+        """Keep one finished record. A full memory drops the newest, a full spool the oldest."""
+        spool = self.spool
+        if spool is not None:
+            try:
+                spool.append(record)
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._lose(1)
+                self._faults.report("spooling a request (it is dropped)")
+        elif self.unspooled is None:
+            self._open_spool()
+            self.append(record)
+            return
+        elif len(self._buffer) < self._limit:
+            self._buffer.append(record)
         else:
-            with self._drop_lock:
-                self.dropped += 1
+            self._lose(1)
         if not self._running:
             self.start()
+
+    def hold(self, record: RequestRecord) -> int:
+        """Note a request whose answer is about to be sent; return the ticket for its record."""
+        spool = self.spool
+        if spool is None:
+            if self.unspooled is not None:
+                return 0
+            self._open_spool()
+            return self.hold(record)
+        try:
+            return spool.hold(record)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("spooling a request whose answer is being sent")
+            return 0
+
+    def _open_spool(self) -> None:
+        if self._pid != getpid():
+            self._see_fork()
+        with self._start_lock:
+            if self._folder is None or self.spool is not None or self.unspooled is not None:
+                return
+            try:
+                self.spool = self._folder.open(
+                    self._writer, self._version, self._clean_ip, self._limit
+                )
+            except SpoolError as error:
+                self._faults.report("opening the spool (a killed process may lose requests)")
+                self.unspooled = str(error)
+
+    def forget_texts(self) -> None:
+        """Ask again how addresses are stored: the setting has changed."""
+        if self.spool is not None:
+            self.spool.forget_texts()
+
+    def _lose(self, records: int) -> None:
+        with self._drop_lock:
+            self._dropped += records
+
+    @property
+    def dropped(self) -> int:
+        """How many requests of this process will never be stored."""
+        return self._dropped + (0 if self.spool is None else self.spool.dropped)
 
     def append_heavy(self, record: RequestRecord) -> None:
         """Keep a record with its detail, or without where too much of that waits already."""
@@ -137,10 +212,7 @@ class Recorder:
                 self._running = True
 
     def _see_fork(self) -> None:
-        """Begin anew in a child whose server left the hooks after a fork out.
-
-        With the writer of its parent its batches would be taken for those of another child.
-        """
+        """Begin anew in a child whose server left Python's hooks after a fork out."""
         with self._fork_lock:
             if self._pid != getpid():
                 # Its own first requests: where the parent had some, it had started the thread.
@@ -166,6 +238,8 @@ class Recorder:
     @property
     def depth(self) -> int:
         """How many records wait for the store."""
+        if self.spool is not None:
+            return self.spool.waiting
         return len(self._buffer) + (len(self._pending.rows) if self._pending else 0)
 
     def _run(self) -> None:
@@ -177,9 +251,13 @@ class Recorder:
         """Write everything and tick; return whether the store answered."""
         try:
             self.flush()
+            if self.take_over is not None:
+                self.take_over.look(self._wake.is_set)
         except Exception:  # noqa: BLE001 - tried again, and counted
+            self._failing = True
             self._faults.report("writing to the store (tried again until it answers)")
             return False
+        self._failing = False
         if monotonic() >= self._next_tick and not self._wake.is_set():
             self._next_tick = monotonic() + TICK_S
             try:
@@ -204,9 +282,9 @@ class Recorder:
         with self._flush_lock:
             # What comes in meanwhile is for the next time: under load the buffer may never be
             # empty, and levels, settings and jobs wait for us.
-            batches = max(1, -(-len(self._buffer) // MAX_BATCH))
+            batches = max(1, -(-self._unread // MAX_BATCH))
             while self._pending is not None or (
-                batches and (self._buffer or self.touched or self._left_out)
+                batches and (self._unread or self.touched or self._left_out)
             ):
                 if self._pending is None:
                     batches -= 1
@@ -219,16 +297,39 @@ class Recorder:
                     self.write_times.add(monotonic() - began)
                 except BatchRefusedError:
                     # The same rows would be refused for ever, and all that come after wait.
-                    self.dropped += rows
+                    self._lose(rows)
                     self._faults.report("storing a batch (its requests are dropped)")
                 self._pending = None
+                freed = self._pending_weight
+                if self.spool is not None and self._taken is not None:
+                    freed += self.spool.done(self._taken)
+                    self._taken = None
                 with self._drop_lock:
-                    self._weight -= self._pending_weight
+                    self._weight -= freed
                 self._pending_weight = 0
 
-    def _next_batch(self) -> Batch:
+    @property
+    def _unread(self) -> int:
+        """How many records are in no batch yet."""
+        spool = self.spool
+        if spool is None:
+            return len(self._buffer)
+        return spool.waiting - (0 if self._taken is None else len(self._taken.records))
+
+    def _take(self, offset_ns: int) -> Taken:
+        # Batches and records are numbered differently: never both under one writer.
+        self._open_spool()
+        if self.spool is not None:
+            taken = self._taken = self.spool.take(MAX_BATCH, offset_ns, self._dropped)
+            return taken
         buffer = self._buffer
-        taken = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        records = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        return Taken(self._sequence + 1, self._sequence + 1, records, 0)
+
+    def _next_batch(self) -> Batch:
+        offset_ns = clock_offset_ns()
+        found = self._take(offset_ns)
+        taken = found.records
         # popitem is atomic: requests go on writing while we take.
         touched: dict[str, int] = {}
         while self.touched:
@@ -236,11 +337,11 @@ class Recorder:
             touched[endpoint] = start_ns
         with self._drop_lock:
             left_out, self._left_out = self._left_out, Counter()
-        offset_ns = clock_offset_ns()
-        self._sequence += 1
+        self._sequence = found.last
         batch = Batch(
             writer=self._writer,
-            sequence=self._sequence,
+            sequence=found.last,
+            first=found.first,
             version=self._version,
             touched={storable(name): (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
             left_out={storable(name): hits for name, hits in left_out.items()},
@@ -254,12 +355,12 @@ class Recorder:
         except Exception:  # noqa: BLE001 - counted, and logged once
             batch.rows, batch.profiles, batch.outliers = [], [], []
             self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
-            self.dropped += len(taken)
+            self._lose(len(taken))
             self._faults.report("reading measured requests (they are dropped)")
         return batch
 
     def close(self) -> None:
-        """Stop the thread and write what is left; what the store refuses is counted as dropped."""
+        """Stop the thread and write what is left; the spool keeps what the store does not take."""
         with self._start_lock:
             self._closed = True
             thread, self._thread = self._thread, None
@@ -267,13 +368,31 @@ class Recorder:
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout=MAX_RETRY_S)
+        # A server that ends has seconds only: what is safe already need not wait for a store
+        # that does not answer.
+        safe = self.spool is not None
+        if not safe or not (self._failing or (thread is not None and thread.is_alive())):
+            self._last_flush(safe)
+        self._close_spool()
+
+    def _last_flush(self, safe: bool) -> None:
         try:
             self.flush()
         except Exception:  # noqa: BLE001 - the process ends; there is no later try
+            if safe:
+                self._faults.report("the last write before the end (the spool keeps the requests)")
+                return
             lost = self.depth
-            self.dropped += lost
+            self._lose(lost)
             self._faults.report(f"the last write before the end ({lost} requests are lost)")
 
+    def _close_spool(self) -> None:
+        spool, self.spool = self.spool, None
+        if spool is not None:
+            self._dropped += spool.dropped
+            self.unspooled = "The process has ended."
+            leave(spool)
+
     def after_fork(self) -> None:
-        """Begin anew in a child: the parent's records, thread and writer are the parent's."""
+        """Begin anew in a child: the parent's records, thread, spool and writer are its own."""
         self._reset()

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
-from ..errors import BatchRefusedError, StoreError
+from ..errors import BatchRefusedError, PartlyStoredError, StoreError
 from ..records import Batch, Frame, Row
 from . import profiles, visitor_deltas
 from .aggregate import Aggregate, Calendar
@@ -18,6 +18,7 @@ from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
+from .presence import ALIVE_MS
 from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
@@ -56,7 +57,10 @@ class BatchWriter:
         self._registered = None
 
     def write(self, batch: Batch) -> None:
-        """Store ``batch`` unless it is stored already. Raises what the database raises."""
+        """Store ``batch`` unless it is stored already. Raises what the database raises.
+
+        PartlyStoredError: another process stored the first rows, cut into other batches.
+        """
         for left in reversed(range(_TRIES)):
             if self._registered != batch.writer:
                 self._register(batch)
@@ -89,7 +93,8 @@ class BatchWriter:
             self._insert_details(connection, batch, ids, lines)
 
     def _register(self, batch: Batch) -> None:
-        values = {"last_seq": batch.sequence - 1, "seen_at": _now_ms(), "dropped": 0, "faults": 0}
+        seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
+        values = {"last_seq": _first(batch) - 1, "seen_at": seen_at, "dropped": 0, "faults": 0}
         try:
             with self._store.write() as connection:
                 connection.execute(insert(Writer).values(writer=batch.writer, **values))
@@ -99,15 +104,14 @@ class BatchWriter:
 
     def _claim(self, connection: Connection, batch: Batch) -> bool:
         """Move the writer's mark to this batch; False if it is there already."""
+        values = {"last_seq": batch.sequence, "dropped": batch.dropped}
+        if not batch.left_over:
+            # What is shipped for a dead process is no sign of its life.
+            values |= {"seen_at": _now_ms(), "faults": batch.faults}
         claimed = connection.execute(
             update(Writer)
-            .where(Writer.writer == batch.writer, Writer.last_seq < batch.sequence)
-            .values(
-                last_seq=batch.sequence,
-                seen_at=_now_ms(),
-                dropped=batch.dropped,
-                faults=batch.faults,
-            )
+            .where(Writer.writer == batch.writer, Writer.last_seq < _first(batch))
+            .values(**values)
         )
         if claimed.rowcount > 0:
             return True
@@ -116,6 +120,8 @@ class BatchWriter:
             # Pruned while this process was idle: it registers again, and the batch is new.
             self._registered = None
             raise StaleDimensions
+        if known < batch.sequence:
+            raise PartlyStoredError(known)
         return False
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
@@ -228,6 +234,10 @@ def _request_columns(
         )
 
     return columns
+
+
+def _first(batch: Batch) -> int:
+    return batch.sequence if batch.first is None else batch.first
 
 
 def _now_ms() -> int:

@@ -23,6 +23,8 @@ from .pages import Page, is_admin
 _LIBRARIES = ("Flask", "Flask-Admin", "SQLAlchemy", "APScheduler")
 #: What a process says of itself and anybody may see; errors may hold what requests sent.
 _HIDDEN = frozenset({"fault_rows"})
+#: These tell where files lie.
+_HIDDEN_OF_SPOOL = frozenset({"path", "why"})
 #: What tells a process from all others.
 _IDENTITY = ("host", "pid", "began_at")
 
@@ -52,6 +54,7 @@ class SystemPage(Page):
             kept={state.kind.name: self._kept(state.kind.name) for state in found.kinds},
             versions=self._versions(found),
             settings=self.panel.config.values,
+            spool_folder=self.panel.spool_folder,
             zone=self.panel.store.timezone,
             now_ms=now_ms,
             is_admin=is_admin(),
@@ -195,8 +198,12 @@ class SystemPage(Page):
 
 def _process(worker: Worker, status: Mapping[str, Any], here: bool) -> dict[str, Any]:
     hidden = frozenset() if is_admin() else _HIDDEN
+    spool = status.get("spool")
+    if spool is not None and not is_admin():
+        spool = {name: value for name, value in spool.items() if name not in _HIDDEN_OF_SPOOL}
     return {
         **{name: value for name, value in status.items() if name not in hidden},
+        "spool": spool,
         "alive": worker.alive,
         "leads": worker.leads,
         "answers": here,

@@ -1,0 +1,165 @@
+"""What a spool file looks like: header, marks, held answers and frames. No file is opened here.
+
+::
+
+    0       header: magic, writer, version of the host app; written once
+    2048    two marks, written in turn: how far its records are stored
+    4096    slots of answers that are being sent
+    135168  ring of frames: length, crc, number, ticket, times, texts; a length of 0 ends them
+
+Frames begin at multiples of 8 and never wrap: a length of WRAP sends the reader to the ring's
+start. Numbers grow by one with each record, so that what is left of an earlier round of the ring
+is known by its number. Everything is little-endian.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+from ..errors import SpoolError
+from ..records import RequestRecord
+from .batching import status_code, storable
+
+Buffer = bytes | bytearray | memoryview
+
+#: Length of a body and its crc.
+HEAD = Struct("<II")
+#: Number, ticket, and start and end as perf_counter_ns.
+TIMES = Struct("<QQqq")
+#: Generation, virtual offset of the oldest frame, its number less one, clock offset, dropped.
+_MARK = Struct("<QQQqQ")
+#: Status, and the lengths of method, endpoint, group and address in bytes.
+_TEXTS = Struct("<HHHHH")
+
+MAGIC = b"fmd_admin spool 1\n"
+MARKS_AT = 2048
+_MARK_STEP = 64
+SLOTS_AT = 4096
+SLOT_SIZE = 512
+SLOTS = 256
+RING_AT = SLOTS_AT + SLOTS * SLOT_SIZE
+WRAP = 0xFFFFFFFF
+_NONE = 0xFFFF
+END = bytes(8)
+_MAX_KNOWN = 4096
+
+#: Endpoint, method, status line, group and address, as in a RequestRecord.
+Texts = tuple[str, str, str, "str | None", "str | None"]
+
+
+class Mark(NamedTuple):
+    """How far a spool's records are done with. ``offset`` is virtual: it only grows."""
+
+    generation: int = 0
+    offset: int = 0
+    number: int = 0
+    clock_ns: int = 0
+    dropped: int = 0
+
+
+class Frame(NamedTuple):
+    """A record as it was read. ``ticket`` is 0 unless its answer was held while it was sent."""
+
+    number: int
+    ticket: int
+    record: RequestRecord
+
+
+def header(writer: str, version: str) -> bytes:
+    """Return the first bytes of a file."""
+    text = json.dumps({"writer": writer, "version": version}).encode()
+    return MAGIC + HEAD.pack(len(text), crc32(text)) + text
+
+
+def read_header(data: Buffer) -> tuple[str, str]:
+    """Return writer and version; raise SpoolError for what is no spool."""
+    start = len(MAGIC) + HEAD.size
+    if bytes(data[: len(MAGIC)]) == MAGIC:
+        size, crc = HEAD.unpack_from(data, len(MAGIC))
+        text = bytes(data[start : start + size])
+        if start + size <= MARKS_AT and crc32(text) == crc:
+            found = json.loads(text)
+            return found["writer"], found["version"]
+    raise SpoolError("It is no spool of this version of fmd_admin, or its first bytes are damaged.")
+
+
+def mark_place(mark: Mark) -> int:
+    """Return where ``mark`` belongs: not where the one before it is."""
+    return MARKS_AT + (mark.generation & 1) * _MARK_STEP
+
+
+def mark_bytes(mark: Mark) -> bytes:
+    """Return ``mark`` with its crc."""
+    body = _MARK.pack(*mark)
+    return HEAD.pack(len(body), crc32(body)) + body
+
+
+def read_mark(data: Buffer) -> Mark:
+    """Return the newer of the two marks; a torn one does not count."""
+    found = Mark()
+    for place in (MARKS_AT, MARKS_AT + _MARK_STEP):
+        body = framed(data, place, place + _MARK_STEP)
+        if body is not None and len(body) == _MARK.size:
+            found = max(found, Mark(*_MARK.unpack(body)))
+    return found
+
+
+def framed(data: Buffer, place: int, end: int) -> bytes | None:
+    """Return the body that begins at ``place`` and ends before ``end``; None if it is not whole."""
+    if place + HEAD.size > end:
+        return None
+    size, crc = HEAD.unpack_from(data, place)
+    if not 0 < size <= end - place - HEAD.size:
+        return None
+    body = bytes(data[place + HEAD.size : place + HEAD.size + size])
+    return body if crc32(body) == crc else None
+
+
+def encode_texts(texts: Texts, clean_ip: Callable[[str], str | None]) -> bytes:
+    """Return the texts of a record as they may be stored, filled up to a multiple of 8."""
+    endpoint, method, status, group, ip = texts
+    cleaned = None if ip is None else clean_ip(ip)
+    parts = [
+        None if text is None else storable(text).encode()
+        for text in (method, endpoint, group, cleaned)
+    ]
+    sizes = [_NONE if part is None else len(part) for part in parts]
+    found = _TEXTS.pack(status_code(status), *sizes) + b"".join(part or b"" for part in parts)
+    return found + bytes(-len(found) % 8)
+
+
+def decode_texts(data: bytes) -> Texts:
+    """Return what :func:`encode_texts` was given, cleaned; the status is its code only."""
+    status, *sizes = _TEXTS.unpack_from(data)
+    place = _TEXTS.size
+    found: list[str | None] = []
+    for size in sizes:
+        if size == _NONE:
+            found.append(None)
+        else:
+            found.append(data[place : place + size].decode())
+            place += size
+    method, endpoint, group, ip = found
+    return (endpoint or "", method or "", str(status), group, ip)
+
+
+class Decoder:
+    """Reads frames; texts that were seen before are not decoded again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Texts] = {}
+
+    def frame(self, body: bytes) -> Frame:
+        """Return the record of a frame's body."""
+        number, ticket, start_ns, end_ns = TIMES.unpack_from(body)
+        data = body[TIMES.size :]
+        texts = self._known.get(data)
+        if texts is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            texts = self._known[data] = decode_texts(data)
+        return Frame(number, ticket, RequestRecord(start_ns, end_ns, *texts))

@@ -1,0 +1,61 @@
+"""SIGKILL under load: every request whose answer came is stored, once."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .load import Load, assert_once, spools, wait_for, write_app
+from .servers import gunicorn
+
+pytestmark = pytest.mark.server
+
+#: ``KILLS=50`` for all of them.
+KILLS = int(os.environ.get("KILLS", "3"))
+OPTIONS = ["-w", "4", "-k", "gthread", "--threads", "8"]
+
+
+def test_one_of_four_processes_is_killed_again_and_again(tmp_path: Path) -> None:
+    write_app(tmp_path)
+    chance = random.Random(5)
+    killed = 0
+    with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
+        with Load(server.port, connections=16) as load:
+            while killed < KILLS:
+                load.wait_for_more(chance.randrange(100, 400))
+                workers = psutil.Process(server.process.pid).children()
+                if workers:
+                    chance.choice(workers).kill()
+                    killed += 1
+            load.wait_for_more(100)
+        # The living take over what is there, and go on.
+        assert_once(tmp_path, load.answered)
+        assert server.stop() == 0
+        assert "fmd_admin:" not in server.log.replace("* fmd_admin:", "")
+    assert spools(tmp_path) == []
+
+
+def test_the_next_start_stores_what_killed_processes_left(tmp_path: Path) -> None:
+    """All are killed at once, with no time for a flush; the next server has it after a request."""
+    write_app(tmp_path, flush_interval_s=1.0)
+    with (
+        gunicorn("loaded:app", tmp_path, *OPTIONS) as server,
+        Load(server.port, connections=8) as load,
+    ):
+        load.wait_for_more(300)
+        workers = psutil.Process(server.process.pid).children()
+        server.process.kill()  # It starts no new ones.
+        for worker in workers:
+            worker.kill()
+        load.end.set()
+    assert spools(tmp_path)
+    with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
+        with Load(server.port, connections=1, prefix="later") as later:
+            later.wait_for_more(1)
+        assert_once(tmp_path, [*load.answered, *later.answered])
+        wait_for(lambda: len(spools(tmp_path)) <= 4, "left-overs are gone")
+        assert server.stop() == 0
