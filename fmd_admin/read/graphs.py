@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
@@ -33,6 +33,8 @@ _RECENT = 48
 EXPORT_CHUNK = 5_000
 #: Without a sign of its next run for so long, nobody runs a graph.
 _OVERDUE_MS = 30_000
+#: What stands for an error's text, which may hold addresses and passwords of the host.
+HIDDEN_ERROR = "The error's text is for admins."
 
 _TIME = type_coerce(CustomGraphValue.time, BigInteger)
 _VALUE = CustomGraphValue.value
@@ -163,14 +165,14 @@ def titles(connection: Connection) -> list[tuple[int, str]]:
     return [(row.id, row.title) for row in rows]
 
 
-def graph(connection: Connection, graph_id: int) -> GraphInfo | None:
-    """Return a graph, None if there is none with this id."""
+def graph(connection: Connection, graph_id: int, *, with_error: bool = True) -> GraphInfo | None:
+    """Return a graph, None if there is none with this id; its error may be HIDDEN_ERROR."""
     row = connection.execute(_infos().where(CustomGraph.id == graph_id)).one_or_none()
-    return None if row is None else GraphInfo(*row)
+    return None if row is None else _info(row, with_error)
 
 
-def graphs(connection: Connection) -> GraphList:
-    """Return all graphs with their newest values."""
+def graphs(connection: Connection, *, with_errors: bool = True) -> GraphList:
+    """Return all graphs with their newest values; their errors may be HIDDEN_ERROR."""
     found = []
     for row in connection.execute(_infos().order_by(func.lower(CustomGraph.title))).all():
         newest = connection.execute(
@@ -181,7 +183,7 @@ def graphs(connection: Connection) -> GraphList:
         ).all()
         found.append(
             Listed(
-                GraphInfo(*row),
+                _info(row, with_errors),
                 from_millis(newest[0][0]) if newest else None,
                 newest[0][1] if newest else None,
                 [value for _, value in reversed(newest)],
@@ -257,6 +259,11 @@ def _infos() -> Any:
         CustomGraph.error,
         CustomGraph.error_at,
     )
+
+
+def _info(row: Any, with_error: bool) -> GraphInfo:
+    info = GraphInfo(*row)
+    return info if with_error or info.error is None else replace(info, error=HIDDEN_ERROR)
 
 
 def _is_failing(info: GraphInfo, last_time: datetime | None) -> bool:

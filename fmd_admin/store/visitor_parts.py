@@ -25,6 +25,7 @@ from itertools import accumulate, pairwise
 from ..errors import StoreError
 from . import histogram
 from .columns import more_than, pack, unpack
+from .inflate import inflate
 
 #: The id of all visitors over the cap of their day together: no row has it.
 OTHER = 0
@@ -164,7 +165,7 @@ class Part:
 
     def __init__(self, figures: bytes) -> None:
         try:
-            data = zlib.decompress(figures)
+            data = inflate(figures)
             (size,) = _HEAD.unpack_from(data)
             self.ids, start = unpack(data, _HEAD.size, size)
             self.hits, start = unpack(data, start, size)
@@ -233,7 +234,7 @@ class _Shapes:
         self.several, self.many = more_than(hits, 1), more_than(hits, 2)
         several = self.several.count(1)
         try:
-            self.data = zlib.decompress(shapes)
+            self.data = inflate(shapes)
             self.mins_ns, start = unpack(self.data, 0, several)
             self.maxs_ns, start = unpack(self.data, start, several)
             lengths, start = unpack(self.data, start, self.many.count(1))
