@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -288,9 +289,16 @@ def _steps(
         .order_by(number)
     )
     return [
-        Step(origin_ms + int(row[0]) * step_ms, row[1], float(row[2]), row[3], row[4])
+        Step(origin_ms + int(row[0]) * step_ms, row[1], _finite(row[2], row[3], row[4]), *row[3:5])
         for row in rows
     ]
+
+
+def _finite(mean: float | None, low: float, high: float) -> float:
+    """Return ``mean``, or the middle where the sum was more than a float holds."""
+    if mean is not None and math.isfinite(mean):
+        return float(mean)
+    return low / 2 + high / 2
 
 
 def _gap_ms(points: list[tuple[int, float]]) -> int | None:

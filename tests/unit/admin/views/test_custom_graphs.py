@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
 from fmd_admin.store import graphs as rows
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
@@ -242,3 +242,23 @@ def test_the_largest_numbers_are_drawn(filled: Bound, anna: Browser, now_ms: int
     assert 'points="1.0,2.0 42.0,20.0 83.0,2.0"' in page.text
     points = anna.get("/custom-graph/2/data.json").get_json()["series"][0]["points"]
     assert [value for _, value in points] == [largest, -largest, largest]
+
+
+def test_means_of_the_largest_numbers_are_numbers(
+    filled: Bound, anna: Browser, now_ms: int
+) -> None:
+    with filled.monitor.store.write() as connection:
+        connection.execute(
+            insert(CustomGraphValue),
+            [
+                {"graph_id": 2, "time": now_ms - 1_000 * n, "value": 1.7e308 if n % 3 else -1.7e308}
+                for n in range(1, 3_000)
+            ],
+        )
+    answer = anna.get("/custom-graph/2/data.json")
+    assert "Infinity" not in answer.text
+    assert "NaN" not in answer.text
+    data = answer.get_json()
+    assert data["step_ms"]
+    assert all(abs(mean) <= 1.7e308 for _, mean in data["series"][0]["points"])
+    assert anna.get("/custom-graph/2").status_code == 200
