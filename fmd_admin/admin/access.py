@@ -31,6 +31,10 @@ PUBLIC = STATIC | {"login.index"}
 OWN_ACCOUNT = frozenset({"login.logout", "account.index"})
 
 
+#: Bytes of a query string. Each of a page's links repeats it, and there may be a thousand of them.
+LONGEST_QUERY = 16_384
+
+
 class PanelUser(UserMixin):
     """The account behind a session. Its id for the session carries the account's key."""
 
@@ -125,6 +129,8 @@ def plain_answer(status: int, message: str) -> Response:
 
 def _gate() -> BaseResponse | None:
     current_panel().started()
+    if len(request.query_string) > LONGEST_QUERY:
+        abort(414, "The address is too long. Choose fewer versions.")
     endpoint = request.endpoint
     if endpoint in PUBLIC:
         return None

@@ -31,14 +31,15 @@ PROBLEMS = {
     404: Problem("There is no such page", "Check the address, or start from the overview."),
     405: Problem("This page does not take this kind of request", "Start from the overview."),
     413: Problem("This is too much at once", "Send less."),
-    503: Problem(
-        "The database does not answer",
-        "The panel tries again with each page. The log of its process says why, under the name "
-        "fmd_admin.",
-    ),
+    414: Problem("This address is too long", "Start from the overview."),
     500: Problem(
         "The panel failed",
         "Your app is not affected. The log of the app's process says why, under the name "
+        "fmd_admin.",
+    ),
+    503: Problem(
+        "The database does not answer",
+        "The panel tries again with each page. The log of its process says why, under the name "
         "fmd_admin.",
     ),
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
@@ -33,6 +34,8 @@ _RECENT = 48
 EXPORT_CHUNK = 5_000
 #: Without a sign of its next run for so long, nobody runs a graph.
 _OVERDUE_MS = 30_000
+#: What stands for an error's text, which may hold addresses and passwords of the host.
+HIDDEN_ERROR = "The error's text is for admins."
 
 _TIME = type_coerce(CustomGraphValue.time, BigInteger)
 _VALUE = CustomGraphValue.value
@@ -163,14 +166,14 @@ def titles(connection: Connection) -> list[tuple[int, str]]:
     return [(row.id, row.title) for row in rows]
 
 
-def graph(connection: Connection, graph_id: int) -> GraphInfo | None:
-    """Return a graph, None if there is none with this id."""
+def graph(connection: Connection, graph_id: int, *, with_error: bool = True) -> GraphInfo | None:
+    """Return a graph, None if there is none with this id; its error may be HIDDEN_ERROR."""
     row = connection.execute(_infos().where(CustomGraph.id == graph_id)).one_or_none()
-    return None if row is None else GraphInfo(*row)
+    return None if row is None else _info(row, with_error)
 
 
-def graphs(connection: Connection) -> GraphList:
-    """Return all graphs with their newest values."""
+def graphs(connection: Connection, *, with_errors: bool = True) -> GraphList:
+    """Return all graphs with their newest values; their errors may be HIDDEN_ERROR."""
     found = []
     for row in connection.execute(_infos().order_by(func.lower(CustomGraph.title))).all():
         newest = connection.execute(
@@ -181,7 +184,7 @@ def graphs(connection: Connection) -> GraphList:
         ).all()
         found.append(
             Listed(
-                GraphInfo(*row),
+                _info(row, with_errors),
                 from_millis(newest[0][0]) if newest else None,
                 newest[0][1] if newest else None,
                 [value for _, value in reversed(newest)],
@@ -259,6 +262,11 @@ def _infos() -> Any:
     )
 
 
+def _info(row: Any, with_error: bool) -> GraphInfo:
+    info = GraphInfo(*row)
+    return info if with_error or info.error is None else replace(info, error=HIDDEN_ERROR)
+
+
 def _is_failing(info: GraphInfo, last_time: datetime | None) -> bool:
     return info.error_at is not None and (last_time is None or info.error_at > last_time)
 
@@ -281,9 +289,16 @@ def _steps(
         .order_by(number)
     )
     return [
-        Step(origin_ms + int(row[0]) * step_ms, row[1], float(row[2]), row[3], row[4])
+        Step(origin_ms + int(row[0]) * step_ms, row[1], _finite(row[2], row[3], row[4]), *row[3:5])
         for row in rows
     ]
+
+
+def _finite(mean: float | None, low: float, high: float) -> float:
+    """Return ``mean``, or the middle where the sum was more than a float holds."""
+    if mean is not None and math.isfinite(mean):
+        return float(mean)
+    return low / 2 + high / 2
 
 
 def _gap_ms(points: list[tuple[int, float]]) -> int | None:

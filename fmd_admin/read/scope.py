@@ -182,7 +182,7 @@ def parse_scope(
     given = names["range"][-1] if names["range"] else ""
     range_name = given or ("custom" if names["from"] else default_range)
     if range_name not in RANGES:
-        raise ScopeError(f"Range {range_name!r} is not known. Use one of {', '.join(RANGES)}.")
+        raise ScopeError(f"Range {range_name[:40]!r} is not known. Use one of {', '.join(RANGES)}.")
     compare = names["against"][-1] if names["against"] else COMPARISONS[0]
     if compare not in COMPARISONS:
         raise ScopeError(
@@ -275,9 +275,9 @@ def moment_of(zone: ZoneInfo, word: str, text: str) -> int:
 def _version_ids(connection: Connection, versions: tuple[str, ...]) -> tuple[int, ...] | None:
     if not versions:
         return None
-    rows = connection.execute(
-        select(Version.name, Version.id).where(Version.name.in_(versions))
-    ).all()
+    # PostgreSQL refuses NUL in text; no version's name holds one.
+    asked = [name for name in versions if "\0" not in name]
+    rows = connection.execute(select(Version.name, Version.id).where(Version.name.in_(asked))).all()
     ids: dict[str, int] = {row.name: row.id for row in rows}
     for name in versions:
         if name not in ids:

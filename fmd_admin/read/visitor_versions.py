@@ -77,12 +77,14 @@ def visitor_versions(
     figures = visitors.by_version(shown.ids)
     used = {version_id for _, version_id in figures}
     there = [version for version in versions(connection) if version.id in used]
-    bubbles = []
-    for row, id in enumerate(shown.ids):
-        for column, version in enumerate(there):
-            if (id, version.id) in figures:
-                hits, sum_ms = figures[id, version.id]
-                bubbles.append(Bubble(row, column, hits, sum_ms / hits))
+    rows = {id: row for row, id in enumerate(shown.ids)}
+    columns = {version.id: column for column, version in enumerate(there)}
+    # Not each visitor by each version: of a thousand versions most have one or two.
+    places = sorted(
+        (rows[id], columns[version_id], hits, sum_ms)
+        for (id, version_id), (hits, sum_ms) in figures.items()
+    )
+    bubbles = [Bubble(row, column, hits, sum_ms / hits) for row, column, hits, sum_ms in places]
     return VisitorVersions(
         kind=kind,
         scope=visitors.scope,

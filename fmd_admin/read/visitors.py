@@ -116,35 +116,32 @@ class Visitors:
             before = found.get(key, (0, 0))
             found[key] = before[0] + hits, before[1] + sum_ns
 
+        asked = frozenset(ids)
         for version_id, _, part in self._rows:
-            for id in ids:
-                index = part.index(id)
-                if index is not None:
-                    add((id, version_id), part.hits[index], part.sums_ns[index])
+            for index, id in part.among(asked):
+                add((id, version_id), part.hits[index], part.sums_ns[index])
         for version_id, visitors in self._waiting.items():
-            for id in ids:
-                if id in visitors:
-                    add((id, version_id), len(visitors[id]), sum(visitors[id]))
+            for id in asked & visitors.keys():
+                add((id, version_id), len(visitors[id]), sum(visitors[id]))
         return {key: (hits, sum_ns / _NS_PER_MS) for key, (hits, sum_ns) in found.items()}
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
         entries: dict[int, list[Entry]] = {id: [] for id in ids}
-        wanted: dict[int, list[tuple[Part, int, int]]] = {}
+        wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
         for _, row_id, part in self._rows:
-            for id in ids:
-                index = part.index(id)
-                if index is not None:
-                    wanted.setdefault(row_id, []).append((part, index, id))
+            places = part.among(entries.keys())
+            if places:
+                wanted[row_id] = part, places
         for chunk in chunks(sorted(wanted)):
             query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
-            for row_id, shapes in self._connection.execute(query).all():
-                for part, index, id in wanted[row_id]:
-                    entries[id].append(part.entry(index, shapes))
+            for row_id, shapes in self._connection.execute(query):
+                part, places = wanted.pop(row_id)
+                for id, entry in part.chosen(places, shapes):
+                    entries[id].append(entry)
         for visitors in self._waiting.values():
-            for id in ids:
-                if id in visitors:
-                    entries[id].append(entry_of(visitors[id], shaped=True))
+            for id in entries.keys() & visitors.keys():
+                entries[id].append(entry_of(visitors[id], shaped=True))
         return {id: _total(found) for id, found in entries.items()}
 
     def median_ms(self) -> float | None:

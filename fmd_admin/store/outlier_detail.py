@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from ..records import Frame, Outlier
+from .inflate import inflate
 
 
 class SourceFrame(NamedTuple):
@@ -64,7 +65,7 @@ def encode(outlier: Outlier, source: Callable[[Frame], str]) -> bytes:
 
 def decode(data: bytes) -> Detail:
     """Return the detail from what :func:`encode` made."""
-    fields = json.loads(zlib.decompress(data))
+    fields = json.loads(inflate(data))
     fields["stack"] = [SourceFrame(*frame) for frame in fields["stack"]]
     fields["headers"] = [(name, value) for name, value in fields["headers"]]
     return Detail(**fields)

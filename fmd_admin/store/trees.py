@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..records import Frame, ProfileNode
+from .inflate import inflate
 
 
 class TreeRow(NamedTuple):
@@ -52,7 +53,7 @@ def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
 
 def decode(data: bytes) -> list[TreeRow]:
     """Return the rows of what :func:`encode` made."""
-    return [TreeRow(*row) for row in json.loads(zlib.decompress(data))]
+    return [TreeRow(*row) for row in json.loads(inflate(data))]
 
 
 def merge(

@@ -18,13 +18,14 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from heapq import nlargest
 from itertools import accumulate, pairwise
 
 from ..errors import StoreError
 from . import histogram
 from .columns import more_than, pack, unpack
+from .inflate import inflate
 
 #: The id of all visitors over the cap of their day together: no row has it.
 OTHER = 0
@@ -32,6 +33,8 @@ _NS_PER_MS = 1_000_000
 _HEAD = struct.Struct("<I")
 # Level 6 takes three times as long for a tenth less.
 _LEVEL = 2
+#: One visitor alone is found quickly; for more than this share of all, all are gone through.
+_FEW = 16
 
 
 #: One visitor: hits, sum, shortest and longest duration in ns, and a stored histogram, which is b""
@@ -162,7 +165,7 @@ class Part:
 
     def __init__(self, figures: bytes) -> None:
         try:
-            data = zlib.decompress(figures)
+            data = inflate(figures)
             (size,) = _HEAD.unpack_from(data)
             self.ids, start = unpack(data, _HEAD.size, size)
             self.hits, start = unpack(data, start, size)
@@ -175,6 +178,13 @@ class Part:
         """Return where a visitor stands, or None."""
         found = bisect_left(self.ids, id)
         return found if found < len(self.ids) and self.ids[found] == id else None
+
+    def among(self, wanted: Set[int]) -> list[tuple[int, int]]:
+        """Return (index, id) of those of ``wanted`` that are here."""
+        if _FEW * len(wanted) < len(self.ids):
+            found = ((self.index(id), id) for id in wanted)
+            return [(index, id) for index, id in found if index is not None]
+        return [(index, id) for index, id in enumerate(self.ids) if id in wanted]
 
     def entries(self, shapes: bytes) -> dict[int, Entry]:
         """Return all visitors by id; ``shapes`` are those of the same row, b"" without."""
@@ -190,6 +200,13 @@ class Part:
                 self.hits, self.sums_ns, *found.columns(self.hits, self.sums_ns), strict=True
             )
         return dict(zip(self.ids, rows, strict=True))
+
+    def chosen(self, places: Sequence[tuple[int, int]], shapes: bytes) -> list[tuple[int, Entry]]:
+        """Return (id, entry with its shape) of ``places``, which are (index, id)."""
+        if _FEW * len(places) < len(self.ids):
+            return [(id, self.entry(index, shapes)) for index, id in places]
+        found = self.entries(shapes)
+        return [(id, found[id]) for _, id in places]
 
     def entry(self, index: int, shapes: bytes) -> Entry:
         """Return the visitor at ``index`` with its shape."""
@@ -217,7 +234,7 @@ class _Shapes:
         self.several, self.many = more_than(hits, 1), more_than(hits, 2)
         several = self.several.count(1)
         try:
-            self.data = zlib.decompress(shapes)
+            self.data = inflate(shapes)
             self.mins_ns, start = unpack(self.data, 0, several)
             self.maxs_ns, start = unpack(self.data, start, several)
             lengths, start = unpack(self.data, start, self.many.count(1))

@@ -60,7 +60,7 @@ class GraphsPage(Page):
     def index(self) -> str:
         """Show the list, or how to add the first one."""
         with self.panel.store.read() as connection:
-            found = graphs.graphs(connection)
+            found = graphs.graphs(connection, with_errors=is_admin())
         page: str = self.render(
             "fmd_admin/custom_graphs.html",
             page_title=CATEGORY,
@@ -75,7 +75,8 @@ class GraphsPage(Page):
     def data_csv(self) -> Response:
         """Return the list as CSV."""
         with self.panel.store.read() as connection:
-            return csv.from_table(graphs.graphs(connection).table())
+            found = graphs.graphs(connection, with_errors=is_admin())
+        return csv.from_table(found.table())
 
 
 class GraphPage(Page):
@@ -190,7 +191,9 @@ class GraphPage(Page):
         return page
 
     def _find(self, connection: Connection, graph_id: int) -> GraphInfo:
-        found = graphs.graph(connection, graph_id) if graph_id <= MAX_ID else None
+        found = None
+        if graph_id <= MAX_ID:
+            found = graphs.graph(connection, graph_id, with_error=is_admin())
         if found is None:
             abort(404, "This custom graph does not exist (any more).")
         g.fmd_graph_id = graph_id
@@ -224,5 +227,5 @@ def _spark(values: list[float], title: str) -> Any:
     low, high = min(values, default=0.0), max(values, default=0.0)
     # Halves first: the distance of two floats may be more than a float holds.
     reach = high / 2 - low / 2
-    scaled = [round(1000 * (value / 2 - low / 2) / reach) if reach else 0 for value in values]
+    scaled = [round((value / 2 - low / 2) / reach * 1000) if reach else 0 for value in values]
     return charts.sparkline(scaled, f"Newest values of {title}")

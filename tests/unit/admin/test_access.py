@@ -359,3 +359,15 @@ def test_numbers_that_no_row_can_have(bound: Bound, path: str, number: str) -> N
     admin = Browser(bound.app)
     admin.login()
     assert admin.get(path.format(number)).status_code in {200, 303, 400, 404}
+
+
+def test_an_address_that_is_too_long_is_refused(nobody: Browser, vera: Browser) -> None:
+    # Every link of a page repeats it: some pages have a thousand.
+    for query in ("version=1.0&" * 1_500, "q=" + "a" * 1_000_000):
+        for browser in (nobody, vera):
+            page = browser.get(f"/status-codes?{query}")
+            assert page.status_code == 414
+            assert "too long" in page.text
+            assert len(page.data) < 10_000
+        assert vera.get(f"/status-codes/over-time/data.csv?{query}").status_code == 414
+    assert vera.get("/status-codes?q=" + "a" * 8_000).status_code == 200

@@ -237,3 +237,15 @@ def test_elapsed_is_what_has_passed(world: World) -> None:
     assert scope.elapsed_ms == world.now_ms - scope.start_ms
     assert world.scope(since="2026-10-01T00:00", to="2026-10-02T00:00").elapsed_ms == 86_400_000
     assert world.scope(since="2026-12-01T00:00", to="2026-12-02T00:00").elapsed_ms == 0
+
+
+def test_no_version_holds_nul(store: Store) -> None:
+    # PostgreSQL would refuse the statement.
+    with pytest.raises(ScopeError, match="is not known"):
+        parse(store, {"version": ["1.0\0"]})
+
+
+def test_a_refused_range_is_named_shortly(store: Store) -> None:
+    with pytest.raises(ScopeError) as caught:
+        parse(store, {"range": ["x" * 5_000]})
+    assert len(str(caught.value)) < 200

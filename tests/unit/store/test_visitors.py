@@ -19,7 +19,7 @@ from fmd_admin.store.rollups import rebuild
 from fmd_admin.store.store import Store
 from fmd_admin.store.types import to_millis
 from fmd_admin.store.visitor_models import Kind, VisitorDay, VisitorDelta
-from fmd_admin.store.visitor_parts import OTHER, Part, histogram_of
+from fmd_admin.store.visitor_parts import OTHER, Part, encode, entry_of, histogram_of
 from fmd_admin.store.writer import BatchWriter
 
 from ...support import new_store
@@ -521,3 +521,17 @@ def test_deltas_come_back_as_they_were() -> None:
         (START_MS, 2, 3, 2**31 - 1, 5),
     ]
     assert list(visitor_deltas.decode(visitor_deltas.encode(visits))) == visits
+
+
+def test_few_and_many_visitors_of_a_part_are_the_same() -> None:
+    entries = {
+        id: entry_of([id * 1_000 + n for n in range(id % 5 + 1)], shaped=True)
+        for id in range(3, 400, 3)
+    }
+    figures, shapes = encode(entries, shaped=True)
+    for wanted in ({3}, {4}, {6, 399, 400}, set(range(500))):
+        part = Part(figures)
+        places = part.among(wanted)
+        assert {id for _, id in places} == wanted & entries.keys()
+        assert all(part.ids[index] == id for index, id in places)
+        assert dict(part.chosen(places, shapes)) == {id: entries[id] for _, id in places}

@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
 from fmd_admin.store import graphs as rows
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
@@ -215,3 +215,50 @@ def count(bound: Bound) -> tuple[int | None, int | None]:
             connection.scalar(select(func.count()).select_from(CustomGraph)),
             connection.scalar(select(func.count()).select_from(CustomGraphValue)),
         )
+
+
+def test_errors_are_for_admins(filled: Bound, anna: Browser, vera: Browser) -> None:
+    with filled.monitor.store.write() as connection:
+        rows.keep_error(connection, 1, int(time.time() * 1000) - 3_600_000, "secret of before")
+        rows.keep_error(connection, 2, int(time.time() * 1000), "secret: mysql://app:pw@db/shop")
+    paths = ("/custom-graphs", "/custom-graphs/data.csv", "/custom-graph/1", "/custom-graph/2")
+    for path in paths:
+        assert "secret" in anna.get(path).text or path == "/custom-graph/1"
+        shown = vera.get(path)
+        assert shown.status_code == 200
+        assert "secret" not in shown.text, path
+    assert "secret of before" in anna.get("/custom-graph/1").text
+    assert "for admins" in vera.get("/custom-graph/2").text
+    assert vera.get("/custom-graphs").text.count(">failed</span>") == 1
+
+
+def test_the_largest_numbers_are_drawn(filled: Bound, anna: Browser, now_ms: int) -> None:
+    largest = 1.7e308
+    with filled.monitor.store.write() as connection:
+        for n, value in enumerate((largest, -largest, largest)):
+            rows.keep_value(connection, 2, now_ms - 60_000 * (3 - n), value)
+    page = anna.get("/custom-graphs")
+    assert page.status_code == 200
+    assert 'points="1.0,2.0 42.0,20.0 83.0,2.0"' in page.text
+    points = anna.get("/custom-graph/2/data.json").get_json()["series"][0]["points"]
+    assert [value for _, value in points] == [largest, -largest, largest]
+
+
+def test_means_of_the_largest_numbers_are_numbers(
+    filled: Bound, anna: Browser, now_ms: int
+) -> None:
+    with filled.monitor.store.write() as connection:
+        connection.execute(
+            insert(CustomGraphValue),
+            [
+                {"graph_id": 2, "time": now_ms - 1_000 * n, "value": 1.7e308 if n % 3 else -1.7e308}
+                for n in range(1, 3_000)
+            ],
+        )
+    answer = anna.get("/custom-graph/2/data.json")
+    assert "Infinity" not in answer.text
+    assert "NaN" not in answer.text
+    data = answer.get_json()
+    assert data["step_ms"]
+    assert all(abs(mean) <= 1.7e308 for _, mean in data["series"][0]["points"])
+    assert anna.get("/custom-graph/2").status_code == 200
