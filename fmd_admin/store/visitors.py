@@ -75,6 +75,20 @@ def waiting(connection: Connection) -> Waiting:
     return Waiting(int(requests or 0), int(small_rows or 0))
 
 
+def tend_old(store: Store, fence: Fence, now_ms: int) -> int:
+    """Put what waits into its days if some of it is of a day that is over; return how much.
+
+    Where few requests come it would wait for years otherwise, and days go by their age: what waits
+    is kept, with the names of its visitors.
+    """
+    with store.read() as connection:
+        payloads = connection.scalars(select(VisitorDelta.payload)).all()
+    days = (visit[0] for payload in payloads for visit in visitor_deltas.decode(payload))
+    if any(day < now_ms - _SETTLED_MS for day in days):
+        return tend(store, fence, at=1)
+    return 0
+
+
 def tend(store: Store, fence: Fence, *, at: int = MERGE_AT, join_at: int = JOIN_AT) -> int:
     """Put waiting requests into their days if there are ``at`` of them; return how many.
 
