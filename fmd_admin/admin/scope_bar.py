@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from ..read.catalog import VersionInfo
+from ..read.catalog import NO_NAME, VersionInfo
 from ..read.scope import Scope
 
 RANGE_LABELS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 days"), ("30d", "30 days"))
@@ -71,7 +71,7 @@ def scope_bar(
         for name, label in RANGE_LABELS
     ]
     boxes = [
-        Choice(version.name or "(no version)", version.name, version.name in scope.versions)
+        Choice(version.name or NO_NAME, version.name, version.name in scope.versions)
         for version in reversed(versions)
     ]
     return ScopeBar(

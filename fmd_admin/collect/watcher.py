@@ -100,16 +100,15 @@ class Watcher:
             self._ring()
 
     def _start(self) -> bool:
-        self.unavailable = obstacle()
-        if not self.unavailable:
-            try:
+        try:
+            self.unavailable = obstacle()
+            if not self.unavailable:
                 thread = Thread(target=self._run, name="fmd_admin-watcher", daemon=True)
                 thread.start()
-            except RuntimeError:
-                self._faults.report("starting the watcher (outliers have no stack, no profiles)")
-                self.unavailable = NO_THREADS
-            else:
                 self._thread = thread
+        except Exception:  # noqa: BLE001 - counted, and logged once; the request goes on
+            self._faults.report("starting the watcher (outliers have no stack, no profiles)")
+            self.unavailable = NO_THREADS
         if self.unavailable:
             # No request tries again.
             self.asleep = False

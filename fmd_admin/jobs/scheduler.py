@@ -151,8 +151,9 @@ class Jobs:
         visitors.tend(self._store, self._lease.fence)
 
     def keep_visitors(self) -> None:
-        """Sum days that are over; count visitors of what was stored before an upgrade."""
+        """Merge and sum days that are over; count visitors of what was stored before an upgrade."""
         begun, now_ms = self._clock(), time.time_ns() // 1_000_000
+        visitors.tend_old(self._store, self._lease.fence, now_ms)
         with self._store.read() as connection:
             cells = visitors.unsummed(connection, now_ms)
             more = visitor_rebuild.backfilling(connection)

@@ -9,6 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from ..store.models import Endpoint, RollupDelta, Version
 
+#: What a version without a name is called.
+NO_NAME = "(no version)"
+
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:

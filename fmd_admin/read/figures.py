@@ -28,8 +28,11 @@ class Figures:
     span_ms: int
 
 
-def figures(total: Total, scope: Scope) -> Figures:
-    """Return the figures of what was measured in ``scope``, as far as it has passed."""
+def figures(total: Total, scope: Scope, began_ms: int | None = None) -> Figures:
+    """Return the figures of what was measured in ``scope``, as far as it has passed.
+
+    ``began_ms`` is when anything was measured first (UTC): nobody knows what was before.
+    """
     p50, p95, p99 = total.quantiles(QUANTILES) or (None, None, None)
     return Figures(
         hits=total.hits,
@@ -39,7 +42,7 @@ def figures(total: Total, scope: Scope) -> Figures:
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
-        span_ms=scope.elapsed_ms,
+        span_ms=max(scope.elapsed_ms - max((began_ms or 0) - scope.start_ms, 0), 0),
     )
 
 

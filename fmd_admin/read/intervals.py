@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ScopeError
 from ..store.calendar import HOUR_MS, Calendar
 from ..store.types import to_millis
-from .catalog import VersionInfo
+from .catalog import NO_NAME, VersionInfo
 from .scope import MAX_DAYS, Scope, moment_of, named_range
 
 #: What may be compared: the word of the URL and its label.
@@ -159,7 +159,7 @@ def _versions(args: Any, scope: Scope, versions: Sequence[VersionInfo]) -> Inter
         raise ScopeError(f"Both versions are {names[0][:40]!r}. Choose two different ones.")
     whole = _inside(scope, scope.start_ms, scope.end_ms)
     before, after = (replace(whole, versions=(name,), version_ids=(ids[name],)) for name in names)
-    shown = [name or "(no version)" for name in names]
+    shown = [name or NO_NAME for name in names]
     return Intervals(
         "version",
         before,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from ..errors import ScopeError
 from ..store.calendar import HOUR_MS
 from ..store.models import Endpoint, RollupDelta
-from .buckets import Buckets, Total, together
+from .buckets import Buckets, Total, first_hour, together
 from .catalog import blueprint_of
 from .figures import QUANTILES, Change, Figures, change, figures, relative
 from .scope import Scope, named_range
@@ -132,7 +132,8 @@ def overview(
     earlier = scope.before()
     before = None
     if earlier is not None:
-        before = figures(together(entry.before for entry in found), earlier)
+        total = together(entry.before for entry in found)
+        before = figures(total, earlier, first_hour(connection))
     pages = 1 if page_size is None else max(1, -(-len(ordered) // page_size))
     page = min(max(page, 1), pages)
     if page_size is not None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from .buckets import Buckets, first_hour
 from .catalog import endpoint_names
 from .comparison import Comparison, Kind, Significance, compare
+from .figures import relative
 from .intervals import Intervals
 from .sentences import sentence
 from .table import Column, Table
@@ -131,14 +132,14 @@ def _cells(row: Row) -> tuple[object, ...]:
         after.hits,
         before.per_hour,
         after.per_hour,
-        _change(before.per_hour, after.per_hour),
+        relative(after.per_hour, before.per_hour),
         before.median_ms,
         after.median_ms,
-        _change(before.median_ms, after.median_ms),
+        relative(after.median_ms, before.median_ms),
         _p(comparison.times),
         before.p95_ms,
         after.p95_ms,
-        _change(before.p95_ms, after.p95_ms),
+        relative(after.p95_ms, before.p95_ms),
         _p(comparison.tail),
         before.error_share,
         after.error_share,
@@ -147,10 +148,6 @@ def _cells(row: Row) -> tuple[object, ...]:
         after.mean_ms,
         round(comparison.stake_ms),
     )
-
-
-def _change(before: float | None, after: float | None) -> float | None:
-    return after / before - 1 if before and after is not None else None
 
 
 def _p(test: Significance | None) -> float | None:

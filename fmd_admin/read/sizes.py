@@ -20,12 +20,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import Table as SQLTable
 
+from ..store.calendar import HOUR_MS
 from ..store.models import db
 from ..store.retention import Amount
 
-_HOUR_MS = 3_600_000
 #: What the first column of a key of sums is cut into.
-_UNITS_MS = {"hour": _HOUR_MS, "day": 24 * _HOUR_MS}
+_UNITS_MS = {"hour": HOUR_MS, "day": 24 * HOUR_MS}
 #: Rows of a table that are counted one by one.
 _COUNTED = 10_000
 #: Hours or days that stand for all.

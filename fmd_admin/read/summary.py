@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ..store.types import from_millis
-from .buckets import Buckets, Total, together
+from .buckets import Buckets, Total, first_hour, together
 from .figures import QUANTILES, Change, Figures, change, figures
 from .outliers import OutlierCounts, counts
 from .scope import Scope
@@ -72,7 +72,8 @@ def summary(connection: Connection, scope: Scope) -> Summary:
     earlier = scope.before()
     before = None
     if earlier is not None:
-        before = figures(together(Buckets(connection, earlier).totals().values()), earlier)
+        total = together(Buckets(connection, earlier).totals().values())
+        before = figures(total, earlier, first_hour(connection))
     return Summary(
         now=now,
         before=before,

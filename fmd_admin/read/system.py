@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from ..store import prune_runs, retention, schema
+from ..store.calendar import HOUR_MS
 from ..store.presence import ALIVE_MS, Process, processes
 from ..store.prune_runs import Run
 from ..store.retention import KINDS, Amount, Kind
@@ -18,7 +19,7 @@ from .sizes import Storage, rows_per_table, storage
 #: Processes that are listed, the latest first.
 _LISTED = 50
 #: Ended processes are listed for a day.
-_LISTED_MS = 24 * 3_600_000
+_LISTED_MS = 24 * HOUR_MS
 _RUNS = 10
 
 

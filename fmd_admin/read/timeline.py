@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from ..store.calendar import Calendar
+from ..store.calendar import HOUR_MS, Calendar
 from ..store.types import from_millis, to_millis
 from .buckets import Buckets, Total
 from .catalog import versions
@@ -20,7 +20,6 @@ from .table import Column
 
 #: Longer ranges are shown by day.
 MOST_HOURS = 72
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

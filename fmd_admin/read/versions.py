@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from .boxes import Box, box_of, box_table
 from .buckets import Buckets
-from .catalog import endpoint_names, versions
+from .catalog import NO_NAME, endpoint_names, versions
 from .scope import Scope
 from .table import Column, Table
 
@@ -18,8 +18,6 @@ from .table import Column, Table
 PAGE_SIZE = 50
 #: Endpoints with a colour of their own: nine colours, and the same ones paler.
 TOP = 18
-#: What a version without a name is called.
-NO_NAME = "(no version)"
 
 Found = TypeVar("Found")
 

@@ -29,6 +29,7 @@ from sqlalchemy import Table as SQLTable
 from ..settings import Settings
 from .calendar import HOUR_MS, Calendar
 from .models import Day, db
+from .visitor_models import Kind as Visitor
 
 #: Rows counted one by one for a preview; what is beyond is estimated.
 COUNTED = 10_000
@@ -43,10 +44,15 @@ _LINES_SPARE_MS = 48 * HOUR_MS
 
 @dataclass(frozen=True)
 class Aged:
-    """A table whose rows have a time, by the names of both."""
+    """A table whose rows have a time, by the names of both.
+
+    ``before_time`` is the column that the index by time begins with, if it is not the time
+    itself, and all values that there are in it.
+    """
 
     table_name: str
     time_name: str
+    before_time: tuple[str, tuple[int, ...]] | None = None
 
     @cached_property
     def table(self) -> SQLTable:
@@ -62,6 +68,16 @@ class Aged:
         """What sorts all rows by age: the time, then the rest of the primary key."""
         rest = [c for c in self.table.primary_key.columns if c.name != self.time_name]
         return [self.time, *rest]
+
+    def until(self, moment: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+        """Return the conditions of rows whose time is as ``moment`` says, so that an index is used.
+
+        Without all values of what it begins with, databases read the whole table for them.
+        """
+        if self.before_time is None:
+            return [moment]
+        name, values = self.before_time
+        return [self.table.c[name].in_(values), moment]
 
     @property
     def exists(self) -> bool:
@@ -120,7 +136,7 @@ KINDS = (
             Aged("fmd_hour", "hour"),
             Aged("fmd_day", "day"),
             Aged("fmd_day_status", "day"),
-            Aged("fmd_visitor_day", "day"),
+            Aged("fmd_visitor_day", "day", ("kind", tuple(Visitor))),
         ),
         "KEEP_ROLLUPS_DAYS",
     ),
@@ -180,8 +196,8 @@ def with_lines(plan: Mapping[str, int], now_ms: int) -> dict[str, int]:
 
 def any_before(connection: Connection, aged: Aged, before_ms: int) -> bool:
     """Tell whether a table has rows from before ``before_ms``."""
-    found = connection.scalar(select(literal(1)).where(aged.time < before_ms).limit(1))
-    return found is not None
+    older = aged.until(aged.time < before_ms)
+    return connection.scalar(select(literal(1)).where(*older).limit(1)) is not None
 
 
 def delete_oldest(connection: Connection, aged: Aged, before_ms: int, most: int) -> int:
@@ -189,14 +205,16 @@ def delete_oldest(connection: Connection, aged: Aged, before_ms: int, most: int)
 
     To be called in a write transaction. Both statements walk the index by time from its start.
     """
+    older = aged.until(aged.time < before_ms)
     last = connection.execute(
-        select(*aged.key).where(aged.time < before_ms).order_by(*aged.key).offset(most - 1).limit(1)
+        select(*aged.key).where(*older).order_by(*aged.key).offset(most - 1).limit(1)
     ).one_or_none()
     if last is None:
-        condition = [aged.time < before_ms]
+        condition = older
     else:
-        # The first one bounds the walk, the second one tells rows of the same moment apart.
-        condition = [aged.time <= last[0], tuple_(*aged.key) <= tuple_(*map(literal, last))]
+        # The first ones bound the walk, the last one tells rows of the same moment apart.
+        condition = aged.until(aged.time <= last[0])
+        condition.append(tuple_(*aged.key) <= tuple_(*map(literal, last)))
     return connection.execute(delete(aged.table).where(*condition)).rowcount
 
 
@@ -225,7 +243,8 @@ def amount_before(connection: Connection, kind: Kind, before_ms: int) -> Amount:
 
 
 def _older(connection: Connection, aged: Aged, before_ms: int) -> Amount:
-    some = select(literal(1)).where(aged.time < before_ms).limit(COUNTED + 1).subquery()
+    older = aged.until(aged.time < before_ms)
+    some = select(literal(1)).where(*older).limit(COUNTED + 1).subquery()
     rows = connection.scalar(select(func.count()).select_from(some)) or 0
     if rows <= COUNTED:
         return Amount(rows)
@@ -234,7 +253,7 @@ def _older(connection: Connection, aged: Aged, before_ms: int) -> Amount:
     if "id" not in aged.table.c:
         return Amount(COUNTED, exact=False, least=True)
     # Rows are appended: the ids between the oldest row and the last one that goes are about all.
-    query = select(aged.table.c.id).where(aged.time < before_ms)
+    query = select(aged.table.c.id).where(*older)
     first = connection.scalar(query.order_by(aged.time).limit(1))
     last = connection.scalar(query.order_by(aged.time.desc()).limit(1))
     return Amount(max(rows, (last or 0) - (first or 0) + 1), exact=False)

@@ -49,6 +49,13 @@ window.fmdCharts = (() => {
     return value >= 1000 ? `${number.format(value / 1000)} s` : `${Number(value.toPrecision(3))} ms`;
   }
 
+  /** A share (1 = 100 %). What is not zero is never shown as zero. */
+  function percent(share) {
+    const value = 100 * share;
+    if (value > 0 && value < 0.05) return "< 0.1 %";
+    return `${value.toFixed(value > 0 && value < 9.95 ? 1 : 0)} %`;
+  }
+
   function dayLabel(iso, options) {
     const date = new Date(`${iso}T12:00:00Z`);
     // Months as on the rest of the page, where September has three letters too.
@@ -102,6 +109,26 @@ window.fmdCharts = (() => {
       ...more,
       ticks: { color: color("muted"), padding: 8, ...more?.ticks },
     };
+  }
+
+  /** Durations on a logarithmic scale; above the rows if there are `many`, or it would be out of sight. */
+  function durationAxis(color, smallest, largest, title, many) {
+    const shown = largest / smallest > 1000 ? [1] : [1, 2, 5];
+    return axis(color, {
+      type: "logarithmic",
+      position: many ? "top" : "bottom",
+      min: smallest * 0.8,
+      max: largest * 1.25,
+      title: { display: true, text: `${title} (logarithmic)`, color: color("muted") },
+      ticks: {
+        maxRotation: 0,
+        autoSkipPadding: 14,
+        callback: (value) => {
+          const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+          return shown.includes(Math.round(digit * 1e6) / 1e6) ? shortMs(value) : null;
+        },
+      },
+    });
   }
 
   /** Lines where a version was new: `data.deploys` are [{at: position on the axis, label}]. */
@@ -178,7 +205,7 @@ window.fmdCharts = (() => {
   }
 
   return {
-    number, requests, palette, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, clipFront,
-    requestsUrl, links, axis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
+    number, requests, palette, mix, fade, ms, shortMs, percent, dayLabel, longDay, shortDay, clip, clipFront,
+    requestsUrl, links, axis, durationAxis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
   };
 })();

@@ -48,7 +48,8 @@
     figure.classList.add("no-library");
     note.hidden = false;
     if (message) note.textContent = message;
-    const table = document.querySelector(".data-table");
+    // Several charts of a page may share one table.
+    const table = figure.parentElement.querySelector(".data-table") ?? document.querySelector(".data-table");
     if (table) table.open = true;
   }
 

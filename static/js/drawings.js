@@ -4,7 +4,7 @@
 
 (() => {
   const {
-    number, requests, mix, fade, ms, shortMs, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis, markers,
+    number, requests, mix, fade, ms, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis, durationAxis, markers,
   } = window.fmdCharts;
 
   /** Hits by day and hour; the colour grows with the square root of the hits. */
@@ -219,23 +219,7 @@
             },
           },
           scales: {
-            x: axis(color, {
-              type: "logarithmic",
-              // Below many boxes the axis would be out of sight.
-              position: boxes.length > 14 ? "top" : "bottom",
-              min: smallest * 0.8,
-              max: largest * 1.25,
-              title: { display: true, text: "Duration (logarithmic)", color: color("muted") },
-              ticks: {
-                maxRotation: 0,
-                autoSkipPadding: 14,
-                callback: (value) => {
-                  const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-                  const shown = largest / smallest > 1000 ? [1] : [1, 2, 5];
-                  return shown.includes(Math.round(digit * 1e6) / 1e6) ? shortMs(value) : null;
-                },
-              },
-            }),
+            x: durationAxis(color, smallest, largest, "Duration", boxes.length > 14),
             y: axis(color, {
               grid: { display: false },
               ticks: {

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { requests, fade, ms, shortMs, clip, links, axis } = window.fmdCharts;
+  const { requests, fade, ms, clip, links, axis, durationAxis } = window.fmdCharts;
   const TONES = { slower: "bad", faster: "ok" };
 
   /** A line from the median before (hollow) to the one after (filled), for each endpoint. */
@@ -80,22 +80,7 @@
             },
           },
           scales: {
-            x: axis(color, {
-              type: "logarithmic",
-              position: rows.length > 14 ? "top" : "bottom",
-              min: smallest * 0.8,
-              max: largest * 1.25,
-              title: { display: true, text: "Median duration (logarithmic)", color: color("muted") },
-              ticks: {
-                maxRotation: 0,
-                autoSkipPadding: 14,
-                callback: (value) => {
-                  const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-                  const shown = largest / smallest > 1000 ? [1] : [1, 2, 5];
-                  return shown.includes(Math.round(digit * 1e6) / 1e6) ? shortMs(value) : null;
-                },
-              },
-            }),
+            x: durationAxis(color, smallest, largest, "Median duration", rows.length > 14),
             y: axis(color, {
               grid: { display: false },
               ticks: {

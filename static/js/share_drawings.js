@@ -2,12 +2,7 @@
 "use strict";
 
 (() => {
-  const { number, requests, mix, clip, clipFront, links, axis, statusColor } = window.fmdCharts;
-
-  const percent = (share) => {
-    const value = 100 * share;
-    return value && value < 0.05 ? "< 0.1 %" : `${value.toFixed(value < 9.95 ? 1 : 0)} %`;
-  };
+  const { number, requests, percent, mix, clip, clipFront, links, axis, statusColor } = window.fmdCharts;
 
   /** One bar a version or endpoint, cut in the shares of its requests. */
   function shares(data, color, width) {

@@ -3,8 +3,7 @@
 "use strict";
 
 (() => {
-  const { number, requests, ms, shortMs, dayLabel, fade, links, axis, markers, zoom } = window.fmdCharts;
-  const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
+  const { number, requests, percent, ms, shortMs, dayLabel, fade, links, axis, markers, zoom } = window.fmdCharts;
 
   const day = (label) => label.slice(0, 10);
   const clock = (label) => label.slice(11, 16);

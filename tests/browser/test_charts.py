@@ -94,6 +94,10 @@ def test_without_the_cdn_the_tables_open(site: Site, visit: OpenVisitor) -> None
         )
         expect(visitor.find(".data-table table")).to_be_visible()
         assert len(table(visitor)) > 2
+    # Each chart has a table of its own.
+    visitor.go("/status-codes?range=30d")
+    for number in range(2):
+        expect(visitor.find(".data-table table").nth(number)).to_be_visible()
 
 
 def test_with_a_cdn_that_hangs_the_tables_open(site: Site, visit: OpenVisitor) -> None:

@@ -17,7 +17,7 @@ from .. import csv, curl
 from ..links import panel_url
 from . import measured
 from .data_rows import export
-from .pages import MAX_ID, Page, endpoint_tabs, range_suffix
+from .pages import Page, endpoint_tabs, range_suffix
 
 CATEGORY = "Problems"
 
@@ -88,9 +88,7 @@ class OutliersPage(Page):
         """Show one outlier."""
         with self.panel.store.read() as connection:
             endpoint = self.find_endpoint(connection, endpoint_id)
-            found = None
-            if outlier_id <= MAX_ID:
-                found = outliers.outlier(connection, endpoint_id, outlier_id)
+            found = outliers.outlier(connection, endpoint_id, outlier_id)
             if found is None:
                 abort(404, "This endpoint has no such outlier (any more).")
             return self.page(

@@ -61,8 +61,8 @@ ENDPOINT_TABS = (
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
 )
-#: No database has an id above.
-MAX_ID = 2**53
+#: The largest id of an endpoint or a custom graph: PostgreSQL refuses to look for a larger one.
+MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 from ...read import profiler
 from ...read.profiler import COLUMNS, SORTS, ProfiledRequest
 from .. import csv
-from ..links import panel_url
+from ..links import panel_url, parse_id
 from . import graph_files, measured
 from .data_rows import export
-from .pages import MAX_ID, Page, endpoint_tabs, range_suffix
+from .pages import Page, endpoint_tabs, range_suffix
 
 #: Rows of the tree that are in the page itself, for browsers without JavaScript.
 PLAIN_ROWS = 100
@@ -116,15 +116,14 @@ def _asked_profile() -> int | None:
     text = request.args.get("profile")
     if text is None:
         return None
-    if not text.isdecimal():
+    try:
+        return parse_id(text)
+    except ValueError:
         abort(404, "A profile is asked for by its number.")
-    return int(text)
 
 
 def _find(connection: Connection, endpoint_id: int, profile_id: int) -> ProfiledRequest:
-    found = None
-    if profile_id <= MAX_ID:
-        found = profiler.profile(connection, endpoint_id, profile_id)
+    found = profiler.profile(connection, endpoint_id, profile_id)
     if found is None:
         abort(404, "This endpoint has no such profile (any more).")
     return found

@@ -10,8 +10,9 @@ from flask_admin import expose
 from sqlalchemy import Connection
 
 from ...read import versions
+from ...read.catalog import NO_NAME
 from ...read.scope import Scope
-from ...read.versions import NO_NAME, MultiVersion, VersionPage, VersionPerformance
+from ...read.versions import MultiVersion, VersionPage, VersionPerformance
 from .. import format
 from ..links import requests_behind
 from . import measured

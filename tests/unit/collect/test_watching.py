@@ -248,6 +248,11 @@ class TestWithoutThreads:
         monkeypatch.setitem(sys.modules, "gevent.monkey", gevent)  # type: ignore[arg-type]
         assert self.outlier_and_profiles() == GREENLETS
 
+    def test_while_gevent_is_being_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Another thread is at it, and its functions are not there yet.
+        monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace())  # type: ignore[arg-type]
+        assert self.outlier_and_profiles(faults=1) == NO_THREADS
+
     def test_where_threads_are_eventlets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         eventlet = SimpleNamespace(is_monkey_patched=lambda name: name == "thread")
         monkeypatch.setitem(sys.modules, "eventlet.patcher", eventlet)  # type: ignore[arg-type]

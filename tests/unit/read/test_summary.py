@@ -7,7 +7,9 @@ import pytest
 
 from fmd_admin.read.catalog import endpoint_names, versions
 from fmd_admin.read.figures import Change, Figures, change, relative
+from fmd_admin.read.overview import overview
 from fmd_admin.read.summary import summary
+from fmd_admin.store.calendar import HOUR_MS
 from fmd_admin.store.store import Store
 from fmd_admin.store.types import to_millis
 
@@ -123,6 +125,27 @@ def test_change_compares_rates_not_numbers_of_unequal_times() -> None:
     assert found.hits == pytest.approx(0.5)
     assert found.error_share == pytest.approx(0.01)
     assert (found.p50, found.p95, found.p99) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_time_before_anything_was_measured_is_not_compared_with(world: World) -> None:
+    scope = world.scope(id_of(world, "index"), range="30d")
+    earlier = scope.before()
+    first_ms = min(row.time_ms for row in world.rows)
+    assert earlier is not None
+    assert earlier.start_ms < first_ms < earlier.end_ms
+    with world.store.read() as connection:
+        found = summary(connection, scope)
+        every = overview(connection, world.scope(range="30d"))
+    assert found.before is not None
+    assert found.change is not None
+    assert every.change is not None
+    # Counted from the beginning of the first hour.
+    assert 0 <= found.before.span_ms - (earlier.end_ms - first_ms) < HOUR_MS
+    rate, before = (one.hits / one.span_ms for one in (found.now, found.before))
+    assert found.change.hits == pytest.approx(rate / before - 1)
+    inside = [len(world.inside(one)) for one in (scope, earlier)]
+    rate, before = inside[0] / found.now.span_ms, inside[1] / found.before.span_ms
+    assert every.change.hits == pytest.approx(rate / before - 1)
 
 
 def test_nothing_is_compared_with_nothing() -> None:

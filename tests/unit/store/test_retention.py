@@ -221,8 +221,7 @@ def test_rows_of_one_moment_are_deleted_in_parts(store: Store) -> None:
 
 @pytest.mark.sqlite_only
 def test_deletion_walks_the_index(store: Store) -> None:
-    # A row of fmd_visitor_day holds thousands of visitors: there are few of them.
-    small = {"fmd_login_failure", "fmd_writer", "fmd_code_line", "fmd_visitor_day"}
+    small = {"fmd_login_failure", "fmd_writer", "fmd_code_line"}
     for kind in KINDS:
         for aged in tables_of(kind):
             if aged.table_name in small:
@@ -231,7 +230,8 @@ def test_deletion_walks_the_index(store: Store) -> None:
             for plan in statements:
                 assert "SEARCH" in plan, plan
                 assert "SCAN" not in plan, plan
-                assert "TEMP B-TREE" not in plan, plan
+                # Those of two kinds are sorted together, but only the ones that are old enough.
+                assert "TEMP B-TREE" not in plan or aged.before_time, plan
 
 
 def walked(store: Store, aged: Aged) -> list[str]:

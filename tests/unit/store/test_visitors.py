@@ -217,6 +217,18 @@ def test_requests_wait_until_there_are_many(make_store: MakeStore) -> None:
     check(store)
 
 
+def test_few_requests_do_not_wait_for_ever(make_store: MakeStore) -> None:
+    store = make_store()
+    feeder = Feeder(store)
+    feeder.write(20, days=1)
+    found = waiting(store).requests
+    assert visitors.tend_old(store, bool, START_MS + 13 * HOUR_MS) == 0
+    assert count(store, VisitorDay) == 0
+    assert visitors.tend_old(store, bool, LATER_MS) == found
+    assert visitors.tend_old(store, bool, LATER_MS) == 0
+    check(store)
+
+
 def test_many_rows_are_put_together(make_store: MakeStore) -> None:
     store = make_store("Europe/Amsterdam")
     feeder = Feeder(store)

@@ -99,6 +99,7 @@ def test_downloads_of_both(filled: Bound, anna: Browser) -> None:
         "/endpoint/1/profiler?profile=4",
         "/endpoint/1/profiler?profile=99",
         "/endpoint/1/profiler?profile=99999999999999999999999",
+        f"/endpoint/1/profiler?profile={'9' * 5000}",
         "/endpoint/1/profiler?profile=-1",
         "/endpoint/1/profiler?profile=abc",
         "/endpoint/1/profiler?profile=",
