@@ -98,7 +98,9 @@ def quantile_ms(times_s: list[float], q: float) -> float:
 
 
 def serve(folder: Path, stack: ExitStack, monitor: str) -> Server:
+    # A connection may wait long for one of the threads: it must not be closed meanwhile.
     options = ("-w", str(PROCESSES), "-k", "gthread", "--threads", str(THREADS))
+    options += ("--keep-alive", "75")
     return stack.enter_context(gunicorn("load:app", folder, *options, MONITOR=monitor))
 
 
@@ -135,7 +137,7 @@ def run(engine: str, requests: int, stop_s: float, compare: bool) -> list[str]:
                 clients.wait()
                 report(f"monitor {monitor}", clients, time.monotonic() - began)
                 if stop_s and monitor == "on":
-                    time.sleep(10)  # The flusher's longest pause between two tries, twice.
+                    wait_for(store, requests)
         return check(store, clients.answers, server.log, errors_expected=stop_s > 0)
 
 
@@ -145,6 +147,17 @@ def pause(database: DatabaseServer, stop_s: float) -> None:
     database.stop()
     time.sleep(stop_s)
     database.start()
+
+
+def wait_for(store: Store, requests: int) -> None:
+    """Wait until the processes have stored what they kept; what is missing then is found later."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with store.read() as connection:
+            stored = connection.scalar(select(func.count()).select_from(Request)) or 0
+        if stored >= requests:
+            return
+        time.sleep(0.2)
 
 
 def check(store: Store, answers: Answers, log: str, *, errors_expected: bool) -> list[str]:

@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--engine",
         choices=(*_ENGINES, "all"),
         help="Run the tests of store, read and jobs on this kind of database. Without it: on "
-        "SQLite, and those marked 'every_engine' on all (in CI, too).",
+        "SQLite, and those marked 'every_engine' on all. In CI it is the same.",
     )
 
 

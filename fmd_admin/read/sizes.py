@@ -69,6 +69,8 @@ def storage(engine: Engine, connection: Connection) -> Storage:
         )
     version = ".".join(str(part) for part in engine.dialect.server_version_info or ())
     kind = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}.get(name, name)
+    if getattr(engine.dialect, "is_mariadb", False):
+        kind = "MariaDB"  # Reached through a URL that says mysql.
     return Storage(kind, version, url, _server_bytes(connection), None, None)
 
 

@@ -85,6 +85,7 @@ def test_even_sums_are_estimated_well(store: Store, monkeypatch: pytest.MonkeyPa
     assert str(about) == f"about {about.rows:,}"
 
 
+@pytest.mark.sqlite_only
 def test_the_file_and_what_is_free_in_it(store: Store, tmp_path: Path) -> None:
     with store.write() as connection:
         connection.execute(text("CREATE TABLE fill (data BLOB)"))
