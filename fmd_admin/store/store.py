@@ -61,10 +61,10 @@ class Store:
         if folder is not None:
             url = _in_folder(url, Path(folder))
         _keep_private(url)
-        url, several = hosts.split(url)
-        app.config["SQLALCHEMY_DATABASE_URI"] = url
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
         try:
+            url, several = hosts.split(url)
+            app.config["SQLALCHEMY_DATABASE_URI"] = url
+            app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
             db.init_app(app)
         except (ImportError, OSError, ArgumentError) as error:
             shown = url.render_as_string(hide_password=True)

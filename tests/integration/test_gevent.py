@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from fmd_admin.collect.watcher import GREENLETS
+from fmd_admin.collect.obstacles import GREENLETS
 from fmd_admin.store.models import Outlier, Profile
 from fmd_admin.store.outlier_detail import decode
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fmd_admin.collect.watcher import GREENLETS
+from fmd_admin.collect.obstacles import GREENLETS
 from fmd_admin.read.measured import Asked
 from fmd_admin.read.outliers import OutlierRow, outlier, outliers
 from fmd_admin.read.scope import Scope
