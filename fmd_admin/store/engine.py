@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -16,6 +18,7 @@ WRITE = "fmd_write"
 #: Execution option of a connection whose reads must all be of one moment.
 SNAPSHOT = "fmd_snapshot"
 BUSY_TIMEOUT_S = 30
+_WAL_PAUSE_S = 0.01
 CONNECT_TIMEOUT_S = 5
 #: A server that says nothing for so long is given up. InnoDB waits for a lock for 50 s.
 READ_TIMEOUT_S = 60
@@ -137,11 +140,30 @@ def _find_disconnects(context: ExceptionContext) -> None:
 def _sqlite_connect(connection: Any, _record: Any) -> None:
     # sqlite3 must not begin transactions by itself: _sqlite_begin does.
     connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    # WAL with NORMAL survives a crash of the process; a power cut may cost the last commits.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
+    try:
+        _use_wal(connection)
+        # WAL with NORMAL survives a crash of the process; a power cut may cost the last commits.
+        connection.execute("PRAGMA synchronous = NORMAL").close()
+    except BaseException:
+        # It gets into no pool. The error that is raised holds it, perhaps until after a fork.
+        connection.close()
+        raise
+
+
+def _use_wal(connection: Any) -> None:
+    """Let a new file be read while it is written to.
+
+    SQLite does not wait for another process that is about to do the same, whatever the timeout.
+    """
+    give_up = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or monotonic() > give_up:
+                raise
+        sleep(_WAL_PAUSE_S)
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
 import sys
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, make_url, select, update
+from sqlalchemy.exc import OperationalError
 
 from fmd_admin.errors import StoreError
-from fmd_admin.store import hosts
+from fmd_admin.store import engine, hosts
 from fmd_admin.store.engine import with_driver
 from fmd_admin.store.models import Endpoint
 from fmd_admin.store.store import Store
@@ -89,3 +94,57 @@ def test_of_two_transactions_that_lock_each_other_out_both_get_through(store: St
         assert list(connection.scalars(select(Endpoint.level))) == [2, 2]
     if store.engine.dialect.name != "sqlite":
         assert len(tries) > 2
+
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("begun", flush=True)
+sys.stdin.read()
+connection.close()
+"""
+
+
+def open_files(name: str) -> list[str]:
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # The folder's own.
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [path for path in found if name in path]
+
+
+@pytest.mark.sqlite_only
+def test_two_that_open_a_new_file_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite refuses at once to switch to WAL while another connection is about to write."""
+    store = new_store(tmp_path)
+    other = sqlite3.connect(
+        tmp_path / "fmd.db", isolation_level=None, timeout=0, check_same_thread=False
+    )
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        ending = threading.Timer(0.3, other.execute, ["COMMIT"])
+        ending.start()
+        with store.read() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        ending.join()
+    store.close()
+
+
+@pytest.mark.sqlite_only
+def test_a_connection_that_cannot_be_used_is_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error may live on for a while: a server that forks then would share the connection."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0)
+    store = new_store(tmp_path)
+    # Another process: in one, SQLite closes a file only with the last lock on it.
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "fmd.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        with pytest.raises(OperationalError, match="locked"), store.read():
+            pass
+        assert open_files("fmd.db") == []
+        writer.communicate()
+    store.close()
