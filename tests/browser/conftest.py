@@ -7,7 +7,6 @@ in the main thread, and tests of other folders need that thread without one.
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from examples.screenshots import ARGUMENTS, CHROMIUM
 
 from ..cheap_hashes import use_cheap_hashes
-from ..support import Bound, serve
+from ..support import Bound, missing, serve
 from . import cdn
 from .site import NEWER, Site, fill, history, not_at_midnight, shop, whole_files
 from .visitor import Visitor
@@ -36,14 +35,6 @@ SETTLE_S = 5.0
 
 OpenSite = Callable[..., Site]
 OpenVisitor = Callable[..., Visitor]
-
-
-def missing(what: str, mend: str) -> None:
-    """Skip the test, or fail it in CI, where nothing may be missing."""
-    text = f"{what}. Get it with: {mend}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(text)
-    pytest.skip(text)
 
 
 @pytest.fixture(scope="package")

@@ -79,9 +79,9 @@ def test_levels_changed_in_the_panel_reach_the_app(
         # The app's processes run the jobs, and the app has nothing of the panel.
         for path in ("/dashboard", "/dashboard/login", "/dashboard/static/css/fmd.css"):
             assert get(app.port, path)[0] == 404
-        pids = {json.loads(get(app.port, "/")[1])[0] for _ in range(20)}
         processes = anna.get("/system/data.json").json["processes"]
-        assert {one["pid"] for one in processes if one["alive"]} == pids
+        # Both have answered above; of 20 requests that follow, one may get all.
+        assert {one["pid"] for one in processes if one["alive"]} == set(seen)
         assert "This panel runs on its own" in anna.get("/system").text
         # What was measured can be looked at while the app is down.
         assert app.stop() == 0

@@ -15,6 +15,8 @@ import pytest
 from fmd_admin.cli import fmd, manage
 from fmd_admin.settings import TABLE
 
+from ..support import missing
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "deployment.md"
 #: Where the page has its files.
@@ -70,7 +72,7 @@ def test_commands_run(tmp_path: Path, number: int) -> None:
     command = at_home(blocks("sh")[number], tmp_path).strip()
     if command.startswith("sqlite3"):
         if shutil.which("sqlite3") is None:
-            pytest.skip("sqlite3's command is not installed")
+            missing("sqlite3's command is not installed", "apt-get install sqlite3")
     elif "gunicorn" in command:
         command = command.replace("gunicorn ", "gunicorn --check-config ", 1)
     run(tmp_path, ["sh", "-c", command])
