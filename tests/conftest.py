@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 
 from fmd_admin import FMDAdmin
 from fmd_admin.extension import Monitor
@@ -21,7 +22,9 @@ from fmd_admin.store import schema
 from fmd_admin.store.store import Store
 
 from .database_servers import SERVERS, DatabaseServer
+from .prepared import EmptyDatabase
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
+from .turns import turn
 
 #: How long threads and descriptors that are being closed may take.
 _SETTLE_S = 5.0
@@ -64,6 +67,13 @@ def pytest_configure() -> None:
     # A developer's own settings must not reach the tests.
     for name in [name for name in os.environ if name.startswith("FMD_")]:
         del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    alone = item.get_closest_marker("alone") is not None
+    with turn(item.config.rootpath / ".pytest_cache" / "turns", alone=alone):
+        return (yield)
 
 
 class DatabaseServers:
@@ -148,9 +158,24 @@ def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     assert left() == []
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> EmptyDatabase:
+    return EmptyDatabase(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each app has an environment of its own, which would compile them again."""
+    cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
+        yield
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_database: EmptyDatabase) -> Iterator[Store]:
     """A migrated store on a file of its own."""
+    empty_database.copy_to(tmp_path)
     made = new_store(tmp_path)
     schema.migrate(made)
     yield made
@@ -158,7 +183,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def bind(tmp_path: Path) -> Iterator[Callable[..., Bound]]:
+def bind(tmp_path: Path, empty_database: EmptyDatabase) -> Iterator[Callable[..., Bound]]:
     """Bind fmd_admin to an app: ``bind(app, group_by=…, monitor_level=0)``; closed at the end."""
     monitors: list[Monitor] = []
 
@@ -171,7 +196,9 @@ def bind(tmp_path: Path) -> Iterator[Callable[..., Bound]]:
         **settings: Any,
     ) -> Bound:
         app = app or Flask("host", instance_path=str(tmp_path))
-        settings.setdefault("database", database_url(tmp_path))
+        if "database" not in settings:
+            empty_database.copy_to(tmp_path)
+            settings["database"] = database_url(tmp_path)
         settings.setdefault("username", "anna")
         settings.setdefault("password", "correct horse")
         if extension is None:

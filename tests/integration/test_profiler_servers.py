@@ -6,7 +6,7 @@ import http.client
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,12 @@ import pytest
 from fmd_admin.read.profiler import Grouped
 
 from .merged import Merged, name_of, shares
+from .quiet import undisturbed
 from .servers import Server, gunicorn, send_many
 from .test_profiler_truth import BOUND, largest
 from .truth import KINDS, Clocks, as_clocks
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 ENDPOINTS = {"blueprint": "part.blueprint"}
 THREADS = 8
@@ -34,10 +35,8 @@ def served(folder: Path, *options: str) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def threads(tmp_path: Path) -> Iterator[Server]:
-    with served(tmp_path, "-k", "gthread", "--threads", str(THREADS)) as server:
-        yield server
+def with_threads(folder: Path) -> AbstractContextManager[Server]:
+    return served(folder, "-k", "gthread", "--threads", str(THREADS))
 
 
 def truth(server: Server) -> dict[str, Clocks]:
@@ -69,32 +68,47 @@ def compare(folder: Path, server: Server, path: str, requests: int) -> None:
 
 
 def test_sync_worker(tmp_path: Path) -> None:
-    with served(tmp_path) as server:
+    undisturbed(tmp_path, one_request_at_a_time)
+
+
+def one_request_at_a_time(folder: Path) -> None:
+    with served(folder) as server:
         sent = send_many(server.port, ["/plain"] * 200, connections=2)
         assert sent == Counter({("/plain", 200): 200})
-        compare(tmp_path, server, "plain", 200)
+        compare(folder, server, "plain", 200)
 
 
-def test_views_of_every_kind_in_parallel_threads(tmp_path: Path, threads: Server) -> None:
-    """All kinds at once, in turn."""
+def test_views_of_every_kind_in_parallel_threads(tmp_path: Path) -> None:
+    undisturbed(tmp_path, every_kind)
+
+
+def every_kind(folder: Path) -> None:
+    """All at once, in turn."""
     paths = [f"/{kind}" for kind in KINDS] * 200
-    sent = send_many(threads.port, paths, connections=THREADS)
-    assert sent == Counter({(f"/{kind}", 500 if kind == "error" else 200): 200 for kind in KINDS})
-    for kind in KINDS:
-        compare(tmp_path, threads, kind, 200)
+    with with_threads(folder) as server:
+        sent = send_many(server.port, paths, connections=THREADS)
+        statuses = {kind: 500 if kind == "error" else 200 for kind in KINDS}
+        assert sent == Counter({(f"/{kind}", statuses[kind]): 200 for kind in KINDS})
+        for kind in KINDS:
+            compare(folder, server, kind, 200)
 
 
-def test_no_request_has_time_of_another(tmp_path: Path, threads: Server) -> None:
+def test_no_request_has_time_of_another(tmp_path: Path) -> None:
     """Eight requests at a time, and each has a function that only it calls."""
-    sent = send_many(threads.port, [f"/tagged/{n}" for n in range(200)], connections=THREADS)
-    assert set(sent.values()) == {1}
-    assert {status for _, status in sent} == {200}
-    compare(tmp_path, threads, "tagged", 200)
+    folder = undisturbed(tmp_path, own_functions)
     met = 0
-    for row, graph in Merged(tmp_path).each("tagged"):
+    for row, graph in Merged(folder).each("tagged"):
         names = {name_of(node) for node in graph.nodes()}
         only = {name for name in names if name.startswith("only_")}
         assert only <= {f"only_{row.request.group}"}
         met += bool(only)
     # The shortest ones may not have been met at all.
     assert met > 150
+
+
+def own_functions(folder: Path) -> None:
+    with with_threads(folder) as server:
+        sent = send_many(server.port, [f"/tagged/{n}" for n in range(200)], connections=THREADS)
+        assert set(sent.values()) == {1}
+        assert {status for _, status in sent} == {200}
+        compare(folder, server, "tagged", 200)

@@ -1,0 +1,58 @@
+"""Comparisons with clocks need the processors: others on them are seen, and told apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+#: What other processes may take meanwhile, in processors.
+QUIET = 0.2
+TRIES = 4
+
+
+class Others:
+    """How much of the machine processes have taken that are not this one or its children."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._busy_s = self._others_s()
+
+    @staticmethod
+    def _others_s() -> float:
+        times = psutil.cpu_times()
+        busy = times.user + times.nice + times.system + times.irq + times.softirq
+        # What a host of virtual machines took away from this one.
+        busy += times.steal
+        me = psutil.Process()
+        own = sum(me.cpu_times()[:4])
+        for child in me.children(recursive=True):
+            own += sum(child.cpu_times()[:4])
+        return float(busy - own)
+
+    def processors(self) -> float:
+        """Return how many processors they kept busy on average."""
+        return (self._others_s() - self._busy_s) / (time.monotonic() - self._began)
+
+
+def undisturbed(folder: Path, attempt: Callable[[Path], None]) -> Path:
+    """Run ``attempt(a new folder)``; again if it failed while others were busy. Return the folder.
+
+    What fails on a quiet machine has failed. So has what is never tried on one.
+    """
+    for number in range(TRIES):
+        mine = folder / str(number)
+        mine.mkdir()
+        others = Others()
+        try:
+            attempt(mine)
+        except AssertionError:
+            busy = others.processors()
+            print(f"other processes took {busy:.2f} processors")
+            if busy < QUIET or number == TRIES - 1:
+                raise
+        else:
+            return mine
+    raise AssertionError("the last one returns or raises")
