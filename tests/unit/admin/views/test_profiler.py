@@ -146,6 +146,29 @@ def test_requests_that_no_sample_met(bound: Bound, anna: Browser) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("samples", "says", "ms"),
+    [(0, "0 samples ·", None), (1, "1 sample ·", 1.5), (2, "2 samples, one every 5 ms ·", 3.0)],
+)
+def test_a_request_says_how_many_samples_it_has(
+    bound: Bound, anna: Browser, samples: int, says: str, ms: float | None
+) -> None:
+    """A request of 4 ms: what its samples stand for is shown, the rest is not made up."""
+    roots = [] if ms is None else [node(VIEW, ms, hits=samples)]
+    store_batch(bound.monitor.store, profiles=[profile(roots, samples=samples, duration_ms=4.0)])
+    page = anna.get("/endpoint/1/profiler").text
+    assert re.search(rf"4(\.00?)? ms · {says}", page), re.findall(r".{30}sample.{30}", page)
+    assert ("No sample met this request" in page) == (samples == 0)
+    found = anna.get("/endpoint/1/profiler/1/data.json").get_json()
+    assert (found["samples"], found["total_us"]) == (samples, 4000)
+    # Its third figure is the time in µs.
+    assert found["nodes"][2:3] == ([] if ms is None else [ms * 1000])
+    table = csv.reader(anna.get("/endpoint/1/profiler/1/data.csv").text.splitlines())
+    whole = next(row for row in table if row[1] == "(request)")
+    # All of its time, and what no sample stands for.
+    assert [float(figure) for figure in whole[9:11]] == [4.0, 4.0 - (ms or 0.0)]
+
+
 def test_texts_of_the_host_are_escaped(bound: Bound, anna: Browser) -> None:
     frame = Frame("<script>.py", 1, "<lambda>", True)
     store_batch(bound.monitor.store, profiles=[profile([node(frame, 50)], endpoint="<i>")])
