@@ -299,8 +299,8 @@ class Monitor:
     def close(self) -> None:
         """Write what is left and end the threads. Called at the end of the process."""
         self.watch.close()
-        self.recorder.close()
-        self.jobs.stop()
+        answers = self.recorder.close()
+        self.jobs.stop(answers=answers)
         self.store.close()
 
     def before_fork(self) -> None:

@@ -359,8 +359,8 @@ class Recorder:
             self._faults.report("reading measured requests (they are dropped)")
         return batch
 
-    def close(self) -> None:
-        """Stop the thread and write what is left; the spool keeps what the store does not take."""
+    def close(self) -> bool:
+        """End: write what the store takes, leave the rest in the spool; return if it answered."""
         with self._start_lock:
             self._closed = True
             thread, self._thread = self._thread, None
@@ -371,20 +371,22 @@ class Recorder:
         # A server that ends has seconds only: what is safe already need not wait for a store
         # that does not answer.
         safe = self.spool is not None
-        if not safe or not (self._failing or (thread is not None and thread.is_alive())):
-            self._last_flush(safe)
+        answers = not (self._failing or (thread is not None and thread.is_alive()))
+        if answers or not safe:
+            answers = self._last_flush(safe)
         self._close_spool()
+        return answers
 
-    def _last_flush(self, safe: bool) -> None:
+    def _last_flush(self, safe: bool) -> bool:
         try:
             self.flush()
         except Exception:  # noqa: BLE001 - the process ends; there is no later try
-            if safe:
-                self._faults.report("the last write before the end (the spool keeps the requests)")
-                return
-            lost = self.depth
+            lost = 0 if safe else self.depth
             self._lose(lost)
-            self._faults.report(f"the last write before the end ({lost} requests are lost)")
+            kept = "the spool keeps the requests" if safe else f"{lost} requests are lost"
+            self._faults.report(f"the last write before the end ({kept})")
+            return False
+        return True
 
     def _close_spool(self) -> None:
         spool, self.spool = self.spool, None
