@@ -12,7 +12,7 @@ import pytest
 from .load import Load, assert_once, spools, wait_for, write_app
 from .servers import gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.every_engine]
 
 #: ``KILLS=50`` for all of them.
 KILLS = int(os.environ.get("KILLS", "3"))
