@@ -35,6 +35,10 @@ from tests.database_servers import SERVERS, DatabaseServer
 from .load import APP, PATHS, quantile_ms, serve, wait_for
 
 PHASES = ("before", "during", "after")
+WARM_UP = "warm-up"
+#: Pairs of requests by each connection, while the processes start.
+WARM_PAIRS = 20
+WARM_UP_S = 120.0
 BUDGET_MS = 5.0
 
 
@@ -46,7 +50,7 @@ class Pairs:
         self._pause_s = connections / rate
         self._end = threading.Event()
         self._lock = threading.Lock()
-        self.phase = PHASES[0]
+        self.phase = WARM_UP
         #: By phase and server.
         self.times_s: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._threads = [
@@ -85,7 +89,16 @@ class Pairs:
             client.close()
 
     def sent(self, name: str) -> int:
-        return sum(len(self.times_s[phase, name]) for phase in PHASES)
+        return sum(len(self.times_s[phase, name]) for phase in (WARM_UP, *PHASES))
+
+    def warm_up(self) -> None:
+        """Wait until the processes have started and answer."""
+        deadline = time.monotonic() + WARM_UP_S
+        while self.sent("on") < WARM_PAIRS * len(self._threads):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The servers do not answer within {WARM_UP_S:.0f} s.")
+            time.sleep(0.1)
+        self.phase = PHASES[0]
 
 
 @contextmanager
@@ -127,6 +140,7 @@ def run(engine: str, fault_s: float, calm_s: float, rate: float, connections: in
         schema.migrate(store)
         ports = {name: serve(folder, stack, name).port for name in ("off", "on")}
         with Pairs(ports, rate, connections) as pairs:
+            pairs.warm_up()
             time.sleep(calm_s)
             with fault:
                 pairs.phase = "during"
