@@ -246,25 +246,26 @@ class Recorder:
         wake, pause = self._wake, self._interval_s
         while not wake.wait(pause):
             pause = self._interval_s if self._work() else min(pause * 2, MAX_RETRY_S)
+        if self.spool is not None and not self._failing:
+            # Here, so that who ends the process need not wait for a store that hangs.
+            self._failing = not self._last_flush(safe=True)
 
     def _work(self) -> bool:
         """Write everything and tick; return whether the store answered."""
+        place = "writing to the store (tried again until it answers)"
         try:
             self.flush()
             if self.take_over is not None:
                 self.take_over.look(self._wake.is_set)
+            if monotonic() >= self._next_tick and not self._wake.is_set():
+                place = "the look at levels, settings and jobs each second"
+                self._next_tick = monotonic() + TICK_S
+                self._tick()
         except Exception:  # noqa: BLE001 - tried again, and counted
             self._failing = True
-            self._faults.report("writing to the store (tried again until it answers)")
+            self._faults.report(place)
             return False
         self._failing = False
-        if monotonic() >= self._next_tick and not self._wake.is_set():
-            self._next_tick = monotonic() + TICK_S
-            try:
-                self._tick()
-            except Exception:  # noqa: BLE001 - tried again, and counted
-                self._faults.report("the look at levels, settings and jobs each second")
-                return False
         return True
 
     def _flush_inline(self) -> None:
@@ -368,8 +369,7 @@ class Recorder:
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout=MAX_RETRY_S)
-        # A server that ends has seconds only: what is safe already need not wait for a store
-        # that does not answer.
+        # A server that ends has seconds only: what is safe need not wait for the store.
         safe = self.spool is not None
         answers = not (self._failing or (thread is not None and thread.is_alive()))
         if answers or not safe:
