@@ -26,6 +26,10 @@ class SchemaError(StoreError):
     """The tables are older or newer than this version of fmd_admin can use."""
 
 
+class NewerSchemaError(SchemaError):
+    """The tables are newer than this version of fmd_admin, as after an upgrade was rolled back."""
+
+
 class BatchRefusedError(StoreError):
     """The database answers, but refuses these rows; trying again would not help."""
 

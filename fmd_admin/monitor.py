@@ -27,7 +27,7 @@ from .collect.redaction import Redactor, words_of
 from .collect.tracing import Rules
 from .collect.version import host_version
 from .collect.watching import Watch
-from .errors import BindError
+from .errors import BindError, NewerSchemaError
 from .faults import Faults
 from .jobs.graph_runs import GraphRuns
 from .jobs.graphs import Graphs
@@ -78,6 +78,8 @@ class Monitor:
         self.store = Store(self.panel_app, values, folder=app.instance_path)
         self._ready = False
         self._prepare_lock = threading.Lock()
+        #: Why this process leaves the tables alone; None unless they are newer than its code.
+        self._refused: str | None = None
         self._applied: object = None
         self._kept_secret: bytes | None = None
         self._writer = BatchWriter(
@@ -128,7 +130,7 @@ class Monitor:
             counters=self.counters,
             vitals=self.vitals,
             pruning=self.jobs.pruning,
-            started=self.recorder.start,
+            started=self._panel_asked,
             secret=self._secret,
             version=__version__,
             spool_folder=None if folder is None else str(folder.path),
@@ -150,9 +152,9 @@ class Monitor:
         self._debug = app.debug
         try:
             self._prepare()
-        except DBAPIError:
+        except (DBAPIError, NewerSchemaError):
             # The host must start without its monitor's database; the flusher tries again.
-            self.faults.report("opening the store (tried again until it answers)")
+            self.faults.report("opening the store (tried again until it can be used)")
         # No connection may be open when a server forks.
         self.store.close()
 
@@ -185,14 +187,25 @@ class Monitor:
             if self._ready or opening.migrating():
                 return
             values = self.config.values
-            opening.prepare(
-                self.store,
-                self.config,
-                login=f"/{values.link.strip('/')}/login" if values.panel else "the panel",
-                debug=self._debug,
-            )
+            try:
+                opening.prepare(
+                    self.store,
+                    self.config,
+                    login=f"/{values.link.strip('/')}/login" if values.panel else "the panel",
+                    debug=self._debug,
+                )
+            except NewerSchemaError as error:
+                self._refused = str(error)
+                raise
             opening.say_timezone(self.store)
+            self._refused = None
             self._ready = True
+
+    def _panel_asked(self) -> None:
+        """Called with each request of the panel. Raises NewerSchemaError."""
+        self.recorder.start()
+        if self._refused is not None:
+            raise NewerSchemaError(self._refused)
 
     def _write(self, batch: Batch) -> None:
         if not self._ready:
@@ -299,8 +312,8 @@ class Monitor:
     def close(self) -> None:
         """Write what is left and end the threads. Called at the end of the process."""
         self.watch.close()
-        self.recorder.close()
-        self.jobs.stop()
+        answers = self.recorder.close()
+        self.jobs.stop(answers=answers)
         self.store.close()
 
     def before_fork(self) -> None:

@@ -43,14 +43,14 @@ def say_timezone(store: Store) -> None:
     with store.read() as connection:
         if kept_timezone(connection) == name:
             return
-    with store.write() as connection:
-        keep_timezone(connection, name)
+    store.transact(lambda connection: keep_timezone(connection, name))
 
 
 def kept_secret(store: Store) -> bytes:
     """Return the session key that all panels on this database share, made on first use."""
-    with store.write() as connection:
-        return internal_value(connection, "_secret_key", lambda: secrets.token_hex(32)).encode()
+    return store.transact(
+        lambda connection: internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
+    ).encode()
 
 
 def announce(credentials: accounts.Credentials, login: str) -> None:

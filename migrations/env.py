@@ -6,6 +6,7 @@ configured here: that would disable the host's loggers.
 
 from alembic import context
 
+from fmd_admin.store.resuming import leave_out_what_is_there
 from fmd_admin.store.schema import VERSION_TABLE, is_ours
 
 
@@ -20,6 +21,7 @@ def run() -> None:
         include_name=is_ours,
         compare_type=True,
     )
+    leave_out_what_is_there(context.get_context().impl)
     with context.begin_transaction():
         context.run_migrations()
 

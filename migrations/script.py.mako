@@ -9,6 +9,7 @@ branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
 
+# On MySQL an interrupted run is run again: what writes rows must allow for that.
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
 

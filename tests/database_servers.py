@@ -193,6 +193,8 @@ class MariaDB(DatabaseServer):
     package = "mariadb-server"
     scheme = "mysql+pymysql"
     options: tuple[str, ...] = ()
+    #: Whose the server and its files are.
+    owner = getpass.getuser()
 
     @classmethod
     def missing(cls) -> bool:
@@ -207,7 +209,7 @@ class MariaDB(DatabaseServer):
         command = [
             *("mariadb-install-db", "--no-defaults", f"--datadir={self.folder / 'data'}"),
             *("--auth-root-authentication-method=normal", "--skip-test-db"),
-            f"--user={getpass.getuser()}",
+            f"--user={self.owner}",
         ]
         subprocess.run(command, check=True, capture_output=True, cwd=self.folder)
 
@@ -216,7 +218,7 @@ class MariaDB(DatabaseServer):
             *("mariadbd", "--no-defaults", f"--datadir={self.folder / 'data'}"),
             *(f"--port={self.port}", "--bind-address=127.0.0.1"),
             f"--socket={self.folder / 'socket'}",
-            f"--user={getpass.getuser()}",
+            f"--user={self.owner}",
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--sync-binlog=0"),
             *("--innodb-buffer-pool-size=128M", "--max-connections=200", "--skip-name-resolve"),
             *("--character-set-server=utf8mb4", "--innodb-autoinc-lock-mode=2"),

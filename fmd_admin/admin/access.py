@@ -19,6 +19,7 @@ from flask_login import (
 )
 from werkzeug.wrappers import Response as BaseResponse
 
+from ..errors import SchemaError
 from ..store.accounts import Account, find
 from .context import Panel, current_panel
 from .links import here
@@ -128,10 +129,15 @@ def plain_answer(status: int, message: str) -> Response:
 
 
 def _gate() -> BaseResponse | None:
-    current_panel().started()
+    endpoint = request.endpoint
+    try:
+        current_panel().started()
+    except SchemaError:
+        # The page that says so needs its styles.
+        if endpoint not in STATIC:
+            raise
     if len(request.query_string) > LONGEST_QUERY:
         abort(414, "The address is too long. Choose fewer versions.")
-    endpoint = request.endpoint
     if endpoint in PUBLIC:
         return None
     if not current_user.is_authenticated:

@@ -22,8 +22,9 @@ class Panel:
 
     ``counters`` gives what this process counted (drops, faults, …), ``vitals`` all that it knows
     of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
-    each request of the panel. ``secret`` gives the key that signs sessions; it is asked on each
-    use, so that a host key set late counts. ``spool_folder`` is None where spools are off.
+    each request of the panel, and raises SchemaError for tables that it cannot show. ``secret``
+    gives the key that signs sessions; it is asked on each use, so that a host key set late
+    counts. ``spool_folder`` is None where spools are off.
     """
 
     store: Store

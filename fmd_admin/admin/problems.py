@@ -9,6 +9,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
+from ..errors import SchemaError
 from .access import plain_answer, wants_page
 from .context import current_panel
 
@@ -51,14 +52,26 @@ CSRF = Problem(
 )
 
 
+SCHEMA = Problem(
+    "The tables are of another version",
+    "Your app is not affected. What is measured meanwhile waits on the disk of its machine, and is "
+    "stored once the versions agree.",
+)
+
+
 def init_problems(app: Flask) -> None:
     """Show every error in the panel's look."""
     app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(SchemaError, _schema)
     app.register_error_handler(HTTPException, _http)
 
 
 def _csrf(error: CSRFError) -> BaseResponse:
     return _answer(400, CSRF, str(error.description))
+
+
+def _schema(error: SchemaError) -> BaseResponse:
+    return _answer(503, SCHEMA, str(error))
 
 
 def _http(error: HTTPException) -> BaseResponse:

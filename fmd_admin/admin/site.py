@@ -6,16 +6,17 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, redirect
+from flask import Flask, Response, redirect, request
 from flask_admin import Admin, AdminIndexView, BaseView, expose
 from flask_admin.menu import MenuCategory, MenuView
 from flask_admin.theme import Bootstrap4Theme
 from flask_wtf import CSRFProtect
-from werkzeug.wrappers import Response
+from sqlalchemy.exc import DBAPIError
+from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import BindError
 from ..resources import folder
-from .access import init_access
+from .access import SAFE_METHODS, init_access
 from .context import EXTENSION, Panel, panel_of
 from .headers import init_headers
 from .host_models import HostModels
@@ -78,6 +79,20 @@ class PanelApp(Flask):
         """How long a session lasts without a request; an admin may change it any time."""
         return timedelta(hours=panel_of(self).config.values.session_hours)
 
+    def full_dispatch_request(self, *context: Any) -> Response:
+        """Answer; once more where a page only reads and its database went away in the middle.
+
+        Another host of the database's URL may be there.
+        """
+        try:
+            return super().full_dispatch_request(*context)
+        except DBAPIError as error:
+            # Without a statement nothing answered in the first place.
+            lost = error.connection_invalidated and error.statement is not None
+            if not lost or request.method not in SAFE_METHODS:
+                raise
+        return super().full_dispatch_request(*context)
+
     @property
     def logger(self) -> logging.Logger:
         """The logger of all of fmd_admin. Flask's own would add a handler to it."""
@@ -114,7 +129,7 @@ class IndexPage(AdminIndexView):
     """The panel's root. It leads to the overview and has no line in the menu."""
 
     @expose("/")
-    def index(self) -> Response:
+    def index(self) -> BaseResponse:
         """Go on to the overview."""
         return redirect(panel_url("overview.index"))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import STATE_STOPPED
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection, func, select
 
@@ -120,11 +121,16 @@ class Jobs:
         if self._scheduler is not None:
             self._add_pruning_schedule(self._scheduler, made)
 
-    def stop(self) -> None:
+    def stop(self, *, answers: bool = True) -> None:
         """End the jobs and give the lease back. A running job is waited for.
 
-        The function of a custom graph is given a moment only: it is not ours, and may hang.
+        The function of a custom graph is given a moment only: it is not ours, and may hang. Where
+        ``answers`` says that the store does not, nothing is waited for: a job in it could take
+        longer than a process may take to end, and others take over after the lease's time to live.
         """
+        if not answers:
+            self._abandon_scheduler()
+            return
         self._stop_scheduler(LAST_RUN_S)
         try:
             self._lease.release()
@@ -226,6 +232,17 @@ class Jobs:
             scheduler.shutdown()
             if self._graphs is not None:
                 self._graphs.stop(wait_s)
+
+    def _abandon_scheduler(self) -> None:
+        """Let the scheduler's thread end by itself, after the job that it is at."""
+        scheduler, self._scheduler = self._scheduler, None
+        if scheduler is not None:
+            self._ending.set()
+            # Its shutdown() takes a lock that it holds as long as the job runs.
+            scheduler.state = STATE_STOPPED
+            scheduler.wakeup()
+            if self._graphs is not None:
+                self._graphs.stop(0.0)
 
     def _guarded(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
         """Return ``job`` with its faults reported, so that its next run comes all the same."""

@@ -246,25 +246,26 @@ class Recorder:
         wake, pause = self._wake, self._interval_s
         while not wake.wait(pause):
             pause = self._interval_s if self._work() else min(pause * 2, MAX_RETRY_S)
+        if self.spool is not None and not self._failing:
+            # Here, so that who ends the process need not wait for a store that hangs.
+            self._failing = not self._last_flush(safe=True)
 
     def _work(self) -> bool:
         """Write everything and tick; return whether the store answered."""
+        place = "writing to the store (tried again until it answers)"
         try:
             self.flush()
             if self.take_over is not None:
                 self.take_over.look(self._wake.is_set)
+            if monotonic() >= self._next_tick and not self._wake.is_set():
+                place = "the look at levels, settings and jobs each second"
+                self._next_tick = monotonic() + TICK_S
+                self._tick()
         except Exception:  # noqa: BLE001 - tried again, and counted
             self._failing = True
-            self._faults.report("writing to the store (tried again until it answers)")
+            self._faults.report(place)
             return False
         self._failing = False
-        if monotonic() >= self._next_tick and not self._wake.is_set():
-            self._next_tick = monotonic() + TICK_S
-            try:
-                self._tick()
-            except Exception:  # noqa: BLE001 - tried again, and counted
-                self._faults.report("the look at levels, settings and jobs each second")
-                return False
         return True
 
     def _flush_inline(self) -> None:
@@ -359,8 +360,8 @@ class Recorder:
             self._faults.report("reading measured requests (they are dropped)")
         return batch
 
-    def close(self) -> None:
-        """Stop the thread and write what is left; the spool keeps what the store does not take."""
+    def close(self) -> bool:
+        """End: write what the store takes, leave the rest in the spool; return if it answered."""
         with self._start_lock:
             self._closed = True
             thread, self._thread = self._thread, None
@@ -368,23 +369,24 @@ class Recorder:
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join(timeout=MAX_RETRY_S)
-        # A server that ends has seconds only: what is safe already need not wait for a store
-        # that does not answer.
+        # A server that ends has seconds only: what is safe need not wait for the store.
         safe = self.spool is not None
-        if not safe or not (self._failing or (thread is not None and thread.is_alive())):
-            self._last_flush(safe)
+        answers = not (self._failing or (thread is not None and thread.is_alive()))
+        if answers or not safe:
+            answers = self._last_flush(safe)
         self._close_spool()
+        return answers
 
-    def _last_flush(self, safe: bool) -> None:
+    def _last_flush(self, safe: bool) -> bool:
         try:
             self.flush()
         except Exception:  # noqa: BLE001 - the process ends; there is no later try
-            if safe:
-                self._faults.report("the last write before the end (the spool keeps the requests)")
-                return
-            lost = self.depth
+            lost = 0 if safe else self.depth
             self._lose(lost)
-            self._faults.report(f"the last write before the end ({lost} requests are lost)")
+            kept = "the spool keeps the requests" if safe else f"{lost} requests are lost"
+            self._faults.report(f"the last write before the end ({kept})")
+            return False
+        return True
 
     def _close_spool(self) -> None:
         spool, self.spool = self.spool, None

@@ -204,13 +204,18 @@ def first_start(
             return None
     password = settings.password or secrets.token_urlsafe(12)
     hashed = generate_password_hash(password)
+
+    def make(connection: Connection) -> bool:
+        if _has_users(connection):
+            return False
+        _insert(connection, username, hashed, ADMIN, now_ms)
+        return True
+
     try:
-        with store.write() as connection:
-            if _has_users(connection):
-                return None
-            _insert(connection, username, hashed, ADMIN, now_ms)
+        made = store.transact(make)
     except AccountError:
-        # Another process made the same user first.
+        made = False  # Another process made the same user first.
+    if not made:
         return None
     if weak:
         logger.warning(

@@ -119,10 +119,10 @@ def configure(engine: Engine, several: hosts.Hosts = ()) -> None:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the database gave a transaction up for another one, so that it may be run again."""
-    return isinstance(error, DBAPIError) and _code(error.orig) in _CONFLICTS
+    return isinstance(error, DBAPIError) and error_code(error.orig) in _CONFLICTS
 
 
-def _code(error: BaseException | None) -> object:
+def error_code(error: BaseException | None) -> object:
     """Return the SQLSTATE of PostgreSQL's errors, the number of MySQL's."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
@@ -131,7 +131,7 @@ def _code(error: BaseException | None) -> object:
 
 
 def _find_disconnects(context: ExceptionContext) -> None:
-    code = _code(context.original_exception)
+    code = error_code(context.original_exception)
     mysql = context.dialect.name in MYSQL
     if code in _READ_ONLY or (mysql and code in _MYSQL_DISCONNECTS):
         context.is_disconnect = True

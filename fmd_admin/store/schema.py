@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from time import monotonic, sleep
 from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from .. import resources
-from ..errors import SchemaError
-from .engine import MYSQL
+from ..errors import NewerSchemaError, SchemaError
+from .engine import MYSQL, error_code, is_conflict
 from .store import Store
 
 VERSION_TABLE = "fmd_alembic_version"
@@ -20,6 +24,9 @@ VERSION_TABLE = "fmd_alembic_version"
 _LOCK = 0x666D64
 #: Less than the time after which a silent server is given up.
 _LOCK_WAIT_S = 50
+#: MySQL's numbers for a table, column, index or row that is there already.
+_MADE_ALREADY = frozenset({1050, 1060, 1061, 1062})
+_RACE_PAUSE_S = 0.5
 
 
 def migrate(store: Store) -> bool:
@@ -32,6 +39,17 @@ def migrate(store: Store) -> bool:
     with store.read() as connection:
         if _is_current(connection, script):
             return False
+    give_up = monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            return _upgrade(store, config, script)
+        except (DBAPIError, CommandError) as error:
+            if not _lost_a_race(store, error) or monotonic() > give_up:
+                raise
+        sleep(random.uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
+
+
+def _upgrade(store: Store, config: AlembicConfig, script: ScriptDirectory) -> bool:
     with store.write() as connection:
         _lock(connection)
         if _is_current(connection, script):
@@ -79,7 +97,7 @@ def _is_current(connection: Connection, script: ScriptDirectory) -> bool:
     found = set(context.get_current_heads())
     known = {revision.revision for revision in script.walk_revisions()}
     if found - known:
-        raise SchemaError(
+        raise NewerSchemaError(
             f"The tables are at revision {', '.join(sorted(found - known))}, which is newer than "
             "this version of fmd_admin. Upgrade it with: pip install --upgrade fmd_admin"
         )
@@ -100,6 +118,15 @@ def _lock(connection: Connection) -> None:
         )
         if got != 1:
             raise SchemaError("Another process has been migrating for a minute. Try again later.")
+
+
+def _lost_a_race(store: Store, error: Exception) -> bool:
+    """Whether another process made the same tables: no lock counts for all nodes of Galera."""
+    if store.engine.dialect.name not in MYSQL:
+        return False
+    if isinstance(error, DBAPIError):
+        return is_conflict(error) or error_code(error.orig) in _MADE_ALREADY
+    return True  # Alembic found another revision noted than it had read.
 
 
 def _prepare(connection: Connection) -> None:

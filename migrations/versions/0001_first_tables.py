@@ -31,7 +31,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("fmd_config_pkey")),
     )
     # Made once here: two processes that make it at the same time would fight over it.
-    op.execute("INSERT INTO fmd_config (id, version) VALUES (1, 1)")
+    config = sa.table("fmd_config", sa.column("id"), sa.column("version"))
+    # On MySQL this may run again, after it was interrupted: see fmd_admin.store.resuming.
+    if op.get_bind().scalar(sa.select(config.c.id)) is None:
+        op.execute(config.insert().values(id=1, version=1))
     op.create_table(
         "fmd_endpoint",
         sa.Column("id", sa.Integer(), nullable=False),

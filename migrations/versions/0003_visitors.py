@@ -71,6 +71,8 @@ def _ask_for_backfill() -> None:
         return
     columns = ("name", "value", "changed_at", "changed_by")
     setting = sa.table("fmd_setting", *(sa.column(name) for name in columns))
+    if op.get_bind().scalar(sa.select(setting.c.name).where(setting.c.name == BACKFILL)):
+        return  # On MySQL this may run again, after it was interrupted.
     values = (BACKFILL, str(oldest), int(time.time() * 1000), "")
     op.execute(setting.insert().values(dict(zip(columns, values, strict=True))))
 

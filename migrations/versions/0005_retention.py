@@ -36,7 +36,8 @@ def upgrade() -> None:
     )
     # Nobody knows when the lines that are there were seen last: they count from now.
     lines = sa.table("fmd_code_line", sa.column("seen_at", sa.BigInteger()))
-    op.execute(lines.update().values(seen_at=int(time.time() * 1000)))
+    new = lines.c.seen_at == 0
+    op.execute(lines.update().where(new).values(seen_at=int(time.time() * 1000)))
 
 
 def downgrade() -> None:

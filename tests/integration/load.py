@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from fmd_admin.store.models import Group, Request
 
-from ..support import new_store
+from ..support import database_url, new_store
 
 APP = """
 import os
@@ -36,7 +36,7 @@ def state():
 
 Path({folder!r}, "a.txt").write_text("a file")
 FMDAdmin(app, group_by=lambda: request.headers.get("X-Id"), settings={{
-    "database": "sqlite:///{folder}/fmd.db", "username": "anna", "password": "correct horse",
+    "database": {database!r}, "username": "anna", "password": "correct horse",
     "flush_interval_s": 0.2, **{settings!r}}})
 """
 PATHS = ("/", "/stream", "/file")
@@ -44,17 +44,24 @@ PATHS = ("/", "/stream", "/file")
 
 def write_app(folder: Path, **settings: object) -> None:
     """Write the module ``loaded`` with an app whose requests are grouped under their X-Id."""
-    (folder / "loaded.py").write_text(APP.format(folder=str(folder), settings=settings))
+    database = database_url(folder)
+    (folder / "loaded.py").write_text(
+        APP.format(folder=str(folder), database=database, settings=settings)
+    )
 
 
 class Load:
     """Sends requests until it is stopped, over connections that are made anew when they break.
 
-    ``answered`` are the names of requests whose answer came whole.
+    ``answered`` are the names of requests whose answer came whole. Each connection waits for
+    ``pause_s`` between two requests.
     """
 
-    def __init__(self, port: int, connections: int, prefix: str = "n") -> None:
+    def __init__(
+        self, port: int, connections: int, prefix: str = "n", pause_s: float = 0.0
+    ) -> None:
         self._port = port
+        self._pause_s = pause_s
         self._prefix = prefix
         self.end = threading.Event()
         self._numbers = itertools.count()
@@ -89,6 +96,8 @@ class Load:
             self.times_s.append(time.perf_counter() - began)
             assert response.status == 200
             self.answered.append(name)
+            if self._pause_s:
+                time.sleep(self._pause_s)
         client.close()
 
     def wait_for_more(self, answers: int, limit_s: float = 60.0) -> None:
@@ -120,7 +129,9 @@ def stored(folder: Path) -> Counter[str]:
 
 
 def spools(folder: Path) -> list[Path]:
-    return sorted((folder / "fmd.db-spool").glob("*.spool"))
+    """The files of requests that are not stored yet, of processes that live or not."""
+    found = (folder / "fmd.db-spool", folder / "fmd_admin-spool")
+    return sorted(path for one in found for path in one.glob("*.spool"))
 
 
 def assert_once(folder: Path, answered: list[str]) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
+from flask_admin import BaseView, expose
 from sqlalchemy import make_url, select, text
 
 from fmd_admin.store import schema
 
-from ..support import Bound, database_url, get, new_store, stored_rows
+from ..support import Bound, database_url, get, new_store, serve, stored_rows
+from .panel_session import PanelSession
 from .servers import free_port
 
 OUTAGE_S = 3.0
@@ -75,3 +77,35 @@ def test_a_connection_that_the_server_closed_is_not_used(tmp_path: Path, engine:
     with store.read() as connection:
         assert connection.scalar(text(own)) != pid
     store.close()
+
+
+def test_a_page_whose_connection_is_lost_in_the_middle_is_made_again(
+    tmp_path: Path, bind: Any, engine: str
+) -> None:
+    """As when the node of a cluster that it reads from is lost; what changes something is not."""
+    kill = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}[engine]
+    own = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}[engine]
+    bound: Bound = bind(Flask("host", instance_path=str(tmp_path)))
+    store, other = bound.monitor.store, new_store(tmp_path)
+    calls: list[str] = []
+
+    class Lossy(BaseView):  # type: ignore[misc]
+        @expose("/", methods=("GET", "POST"))
+        def index(self) -> str:
+            calls.append(request.method)
+            with store.read() as connection:
+                pid = connection.scalar(text(own))
+                if len(calls) == 1:
+                    with other.write() as killing:
+                        killing.execute(text(kill.format(pid)))
+                return f"read by {connection.scalar(text(own))}"
+
+    bound.monitor.admin.add_view(Lossy(endpoint="lossy", url="/lossy"))
+    with serve(bound.app) as port:
+        anna = PanelSession(port).log_in()
+        assert anna.get("/lossy/").text.startswith("read by")
+        assert calls == ["GET", "GET"]
+        calls.clear()
+        assert anna.post("/lossy/", {}).status == 500
+        assert calls == ["POST"]
+    other.close()

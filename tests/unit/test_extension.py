@@ -240,11 +240,39 @@ def test_a_version_with_an_undecodable_byte(tmp_path: Path, bind: Bind) -> None:
     assert [row.version for row in bound.rows()] == ["v?1"]
 
 
-def test_a_newer_schema_stops_the_start(tmp_path: Path, bind: Bind) -> None:
+def test_tables_that_are_newer_do_not_stop_the_host(
+    tmp_path: Path, bind: Bind, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An upgrade was rolled back: nothing is written until the versions agree, nothing is lost."""
     bind(new_app(tmp_path)).monitor.close()
     store = new_store(tmp_path)
     with store.write() as connection:
+        now = connection.scalar(text("SELECT version_num FROM fmd_alembic_version"))
         connection.execute(text("UPDATE fmd_alembic_version SET version_num = '9999'"))
-    store.close()
-    with pytest.raises(SchemaError, match="newer"):
-        FMDAdmin(new_app(tmp_path), settings=settings(tmp_path))
+    app = new_app(tmp_path)
+    bound = bind(app, flush_interval_s=0.05)
+    try:
+        assert get(app, "/") == "hello"
+        with pytest.raises(SchemaError, match="newer"):
+            bound.monitor.recorder.flush()
+        with app.test_client() as client:
+            for path in ("/", "/login", "/overview/data.json"):
+                with client.get(f"/dashboard{path}") as page:
+                    assert page.status_code == 503
+                    assert "revision 9999" in page.text
+                    assert "pip install --upgrade fmd_admin" in page.text
+            with client.get("/dashboard/static/css/fmd.css") as styles:
+                assert styles.status_code == 200
+        assert stored_rows(store) == []
+        assert caplog.text.count("Traceback") <= 2  # Once at the start, once in the flusher.
+        assert "Upgrade it with: pip install --upgrade fmd_admin" in caplog.text
+        with store.write() as connection:
+            connection.execute(
+                text("UPDATE fmd_alembic_version SET version_num = :now"), {"now": now}
+            )
+        assert [row.endpoint for row in bound.rows()] == ["index"]
+        assert bound.monitor.recorder.dropped == 0
+        with app.test_client() as client, client.get("/dashboard/login") as page:
+            assert page.status_code == 200
+    finally:
+        store.close()

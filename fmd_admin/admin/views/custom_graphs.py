@@ -166,8 +166,7 @@ class GraphPage(Page):
         with self.panel.store.read() as connection:
             info = self._find(connection, graph_id)
         if request.method == "POST" and request.form.get("confirmed") == "yes":
-            with self.panel.store.write() as connection:
-                delete_graphs(connection, [info.id])
+            self.panel.store.transact(lambda connection: delete_graphs(connection, [info.id]))
             flash(f"Custom graph {info.title} is deleted.", "ok")
             return redirect(self.get_url("custom_graphs.index"), 303)
         note = "All its values go with it, for good."

@@ -214,8 +214,7 @@ class DataView(Page, ModelView):
         if len(ids) > DELETE_AT_ONCE:
             abort(400, f"At most {DELETE_AT_ONCE} rows are deleted at once. Select fewer.")
         if request.method == "POST" and request.form.get("confirmed") == "yes":
-            with self.panel.store.write() as connection:
-                gone = type(self).delete(connection, ids)
+            gone = self.panel.store.transact(lambda connection: type(self).delete(connection, ids))
             flash(f"{self._number(gone)} deleted.", "ok")
             return redirect(back, 303)
         return self._confirm(ids, back, back_path)

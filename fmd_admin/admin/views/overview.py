@@ -142,8 +142,7 @@ class OverviewPage(Page):
             return self._answer("Choose a level from 0 to 3.", level, 0, 400)
         if not ids:
             return self._answer("Select at least one endpoint first.", level, 0, 400)
-        with self.panel.store.write() as connection:
-            changed = set_levels(connection, ids, level)
+        changed = self.panel.store.transact(lambda connection: set_levels(connection, ids, level))
         if not changed:
             return self._answer("This endpoint does not exist any more.", level, 0, 404)
         number = "1 endpoint" if changed == 1 else f"{changed} endpoints"

@@ -8,6 +8,7 @@ from typing import Any
 from flask import flash, make_response, redirect, request, url_for
 from flask_admin import expose
 from flask_login import current_user
+from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 from wtforms import Form
 
@@ -58,9 +59,13 @@ class SettingsPage(Page):
         if not form.validate():
             return self._show(form, loaded, 400)
         changed = _changes(form, loaded)
-        with self.panel.store.write() as connection:
+        username = current_user.username
+
+        def save(connection: Connection) -> None:
             for name, text in changed.items():
-                save_setting(connection, name, text, current_user.username)
+                save_setting(connection, name, text, username)
+
+        self.panel.store.transact(save)
         self._refresh()
         flash(f"Saved: {', '.join(changed)}." if changed else "Nothing was changed.", "ok")
         return redirect(url_for("settings.index"), 303)
@@ -73,8 +78,7 @@ class SettingsPage(Page):
         if spec is None or not spec.runtime:
             flash("This setting cannot be reset here.", "error")
             return redirect(url_for("settings.index"), 303)
-        with self.panel.store.write() as connection:
-            reset_setting(connection, name)
+        self.panel.store.transact(lambda connection: reset_setting(connection, name))
         self._refresh()
         value = getattr(self.panel.config.values, name.lower())
         source = SOURCES[self.panel.config.loaded.sources[name]]

@@ -242,6 +242,31 @@ def test_the_end_is_clean_without_a_database(quick: Store, faults: Faults, clock
     assert [place for place, _ in faults.seen] == ["giving the jobs' lease back"]
 
 
+def test_the_end_does_not_wait_for_a_store_that_hangs(
+    quick: Store, faults: Faults, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, answers = threading.Event(), threading.Event()
+
+    def hangs(_self: Jobs) -> None:
+        at_work.set()
+        answers.wait(20)
+
+    monkeypatch.setattr(Jobs, "merge_rollups", hangs)
+    before = set(threading.enumerate())
+    one = Jobs(quick, "a", report=faults.report, clock=clock)
+    one.tick()
+    assert at_work.wait(20)
+    (thread,) = set(threading.enumerate()) - before
+    one.stop(answers=False)
+    assert not one.running
+    assert thread.is_alive()  # It is still at its job.
+    with quick.read() as connection:
+        assert connection.scalar(select(LeaseRow.owner)) == "a"
+    answers.set()
+    assert eventually(lambda: not thread.is_alive())
+    assert faults.seen == []
+
+
 def test_the_host_s_log_is_left_alone(
     quick: Store, jobs: Callable[[str], Jobs], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,6 +239,34 @@ def test_what_the_store_does_not_take_at_the_end_is_for_the_next(
     shelf.away = False
     look(make())
     assert shelf.endpoints == ["a"]
+
+
+def test_the_end_does_not_wait_for_a_store_that_hangs(
+    make: Make, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store hangs at the last write only, as when it is locked between two of them."""
+    monkeypatch.setattr("fmd_admin.recorder.recorder.MAX_RETRY_S", 0.1)
+    first = make()
+    first._running = False
+    first._interval_s = 60.0
+    at_work, answers = threading.Event(), threading.Event()
+
+    def hang(batch: Batch) -> None:
+        at_work.set()
+        assert answers.wait(20)
+        raise OSError("away")
+
+    first._write = hang
+    first.append(record("a"))
+    (thread,) = (one for one in threading.enumerate() if one.name == "fmd_admin-flusher")
+    assert first.close() is False
+    assert at_work.wait(20)
+    assert thread.is_alive()
+    look(make())
+    assert shelf.endpoints == ["a"]
+    answers.set()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_a_clean_end_leaves_no_file(make: Make, shelf: Shelf, tmp_path: Path) -> None:
