@@ -46,6 +46,8 @@ class FMDAdmin:
         self.group_by = group_by
         self.get_ip = get_ip
         self.config_file = config_file
+        #: Variables of the environment whose names only look like those of settings.
+        self.no_settings: tuple[str, ...] = ()
         #: The custom graphs; those of another FMDAdmin may take their place before init_app.
         self.graphs = Graphs()
         self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
@@ -64,6 +66,7 @@ class FMDAdmin:
             file=self.config_file or os.environ.get("FMD_CONFIG"),
             app_config=app.config,
             code=self.settings,
+            no_settings=self.no_settings,
         )
         monitor = Monitor(
             app, loaded, group_by=self.group_by, get_ip=self.get_ip, graphs=self.graphs

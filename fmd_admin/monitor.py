@@ -115,6 +115,8 @@ class Monitor:
             import_name=app.import_name,
         )
         self.panel: Panel | None = None
+        #: Where the panel hangs in the host's WSGI chain; None where the app only measures.
+        self.mount: Mount | None = None
         if values.panel:
             self._build_panel(folder)
         self._start(app, group_by, get_ip)
@@ -169,7 +171,8 @@ class Monitor:
             )
             if self.panel is None:
                 return self.collector
-            return Mount(self.collector, self.config.values.link, self.panel_app)
+            self.mount = Mount(self.collector, self.config.values.link, self.panel_app)
+            return self.mount
 
         if not wrap_innermost(app, wrap):
             logger.warning(
