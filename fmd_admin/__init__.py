@@ -12,6 +12,7 @@ from .compat.dashboard import (
     config,
 )
 from .extension import FMDAdmin
+from .sign_on import header_auth
 from .standalone import create_panel
 from .version import __version__
 
@@ -24,4 +25,5 @@ __all__ = [
     "blueprint",
     "config",
     "create_panel",
+    "header_auth",
 ]

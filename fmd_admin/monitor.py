@@ -68,6 +68,7 @@ class Monitor:
         group_by: Any,
         get_ip: Callable[[], str | None] | None,
         graphs: Graphs,
+        auth: Callable[[], Any] | None = None,
     ) -> None:
         values = loaded.values
         # Not the app itself: it refers to us, and must be free to go.
@@ -118,10 +119,11 @@ class Monitor:
         #: Where the panel hangs in the host's WSGI chain; None where the app only measures.
         self.mount: Mount | None = None
         if values.panel:
-            self._build_panel(folder)
+            self._build_panel(folder, auth)
         self._start(app, group_by, get_ip)
 
-    def _build_panel(self, folder: SpoolFolder | None) -> None:
+    def _build_panel(self, folder: SpoolFolder | None, auth: Callable[[], Any] | None) -> None:
+        from .admin.host_users import HostUsers
         from .admin.site import build_site
 
         self.panel = Panel(
@@ -134,6 +136,7 @@ class Monitor:
             secret=self._secret,
             version=__version__,
             spool_folder=None if folder is None else str(folder.path),
+            host_users=auth and HostUsers(self._host, auth, self.faults.report),
         )
         self._admin = build_site(self.panel_app, self.panel)
 

@@ -12,6 +12,7 @@ from ..errors import BindError
 from ..jobs.pruning import Pruning
 from ..store.live import LiveConfig
 from ..store.store import Store
+from .host_users import HostUsers
 
 EXTENSION = "fmd_panel"
 
@@ -24,6 +25,7 @@ class Panel:
     of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
     each request of the panel. ``secret`` gives the key that signs sessions; it is asked on each
     use, so that a host key set late counts. ``spool_folder`` is None where spools are off.
+    ``host_users`` asks the host who its current user is, if it has said how.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Panel:
     secret: Callable[[], bytes]
     version: str
     spool_folder: str | None = None
+    host_users: HostUsers | None = None
 
 
 def panel_of(app: Flask) -> Panel:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from werkzeug.utils import redirect
 
 from ..errors import BindError
+from .host_users import HOST_PATHS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -74,6 +75,7 @@ class Mount:
         # Two slashes would make a host of the first segment in our redirects.
         inner["SCRIPT_NAME"] = "/" + script.lstrip("/")
         inner["PATH_INFO"] = rest
+        inner[HOST_PATHS] = (environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", ""))
         # The host's request object must not be taken for the panel's.
         inner.pop("werkzeug.request", None)
         return inner

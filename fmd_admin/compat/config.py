@@ -25,7 +25,7 @@ from ..jobs.graphs import Graphs
 
 #: Attributes of Flask-MonitoringDashboard's config under the setting they are here.
 _ATTRIBUTES = {"version": "app_version", "database_name": "database"}
-_PLAIN = frozenset({"group_by", "get_ip"})
+_PLAIN = frozenset({"group_by", "get_ip", "auth"})
 #: It is in seconds there, though the file has milliseconds.
 _SAMPLING = "sampling_period"
 _ALERTING = (
@@ -60,10 +60,12 @@ class DashboardConfig:
 
     group_by: Any
     get_ip: Callable[[], str | None] | None
+    #: Not of the old product: see :class:`fmd_admin.FMDAdmin`.
+    auth: Callable[[], Any] | None
     _state: _State
 
     def __init__(self) -> None:
-        self.__dict__.update(_state=_State(), group_by=None, get_ip=None)
+        self.__dict__.update(_state=_State(), group_by=None, get_ip=None, auth=None)
 
     @property
     def app(self) -> Flask | None:
@@ -167,6 +169,7 @@ class DashboardConfig:
             group_by=self.group_by,
             get_ip=self.get_ip,
             config_file=state.file,
+            auth=self.auth,
         )
         if state.variable:
             # Its name may begin as those of our settings do.

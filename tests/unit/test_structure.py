@@ -20,6 +20,7 @@ LEAVES = {
     "resources",
     "setting_specs",
     "settings",
+    "sign_on",
     "version",
 }
 #: Who may import whom, itself included.
