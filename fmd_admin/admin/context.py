@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
@@ -12,7 +12,10 @@ from ..errors import BindError
 from ..jobs.pruning import Pruning
 from ..store.live import LiveConfig
 from ..store.store import Store
-from .host_users import HostUsers
+
+if TYPE_CHECKING:
+    # It needs Flask-Login, which apps that only measure do not import.
+    from .host_users import HostUsers
 
 EXTENSION = "fmd_panel"
 

@@ -13,12 +13,11 @@ from flask_login import UserMixin
 
 from ..errors import SettingsError
 from ..store.accounts import ROLES, Account
+from .mount import HOST_PATHS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-#: Where the mount keeps the host's SCRIPT_NAME and PATH_INFO of a request of the panel.
-HOST_PATHS = "fmd_admin.host_paths"
 #: What belongs to a body, which the host must not read.
 _OF_BODY = ("CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "werkzeug.request")
 

@@ -9,10 +9,12 @@ from urllib.parse import quote
 from werkzeug.utils import redirect
 
 from ..errors import BindError
-from .host_users import HOST_PATHS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
+
+#: Where the host's SCRIPT_NAME and PATH_INFO of a request of the panel are kept.
+HOST_PATHS = "fmd_admin.host_paths"
 
 
 class Mount:
