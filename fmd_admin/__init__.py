@@ -4,8 +4,15 @@
 for those who come from Flask-MonitoringDashboard.
 """
 
-from .compat.dashboard import add_database_pruning_schedule, add_graph, bind, config
+from .compat.dashboard import (
+    add_database_pruning_schedule,
+    add_graph,
+    bind,
+    blueprint,
+    config,
+)
 from .extension import FMDAdmin
+from .sign_on import header_auth
 from .standalone import create_panel
 from .version import __version__
 
@@ -15,6 +22,8 @@ __all__ = [
     "add_database_pruning_schedule",
     "add_graph",
     "bind",
+    "blueprint",
     "config",
     "create_panel",
+    "header_auth",
 ]

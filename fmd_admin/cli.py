@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.serving import run_simple
 
 from . import extension, opening, settings, standalone
+from .compat.fmd_database import open_fmd
+from .compat.import_fmd import import_fmd
 from .errors import FMDError
 from .jobs.pruning import Pruning, prune_now
 from .store import accounts, retention, rollups, schema
@@ -176,10 +179,18 @@ def _pruning(ctx: click.Context, store: Store) -> Pruning:
     info = ctx.find_object(ScriptInfo)
     if info is not None:
         return extension.of(info.load_app()).jobs.pruning
-    config = LiveConfig(settings.load(**ctx.meta[_SOURCES]))
+    config = _config(ctx)
     with store.read() as connection:
         config.refresh(connection)
     return Pruning(store, fence=lambda _connection: None, loaded=lambda: config.loaded)
+
+
+def _config(ctx: click.Context) -> LiveConfig:
+    """The settings of the bound app, or those that the options name."""
+    info = ctx.find_object(ScriptInfo)
+    if info is not None:
+        return extension.of(info.load_app()).config
+    return LiveConfig(settings.load(**ctx.meta[_SOURCES]))
 
 
 def _pruned(store: Store, name: str, before_ms: int, rows: str) -> str:
@@ -188,6 +199,62 @@ def _pruned(store: Store, name: str, before_ms: int, rows: str) -> str:
         return f"  {label}: {rows}"
     day = from_millis(before_ms).astimezone(store.timezone)
     return f"  {label} before {day:%Y-%m-%d}: {rows}"
+
+
+@click.command("import-fmd")
+@click.argument("url")
+@click.option("--table-prefix", metavar="PREFIX", help="TABLE_PREFIX of the old config.cfg.")
+@click.pass_context
+def import_fmd_command(ctx: click.Context, url: str, table_prefix: str | None) -> None:
+    """Bring the database of Flask-MonitoringDashboard at URL over.
+
+    It is only read. Stop the old application first. May be interrupted and started again.
+    """
+    store = _store(ctx)
+    schema.check_schema(store)
+    config = _config(ctx)
+    with store.read() as connection:
+        config.refresh(connection)
+    info = ctx.find_object(ScriptInfo)
+    old = open_fmd(url, table_prefix)
+    bar: Any = click.progressbar(
+        length=1, label="Requests", show_pos=True, file=sys.stderr, item_show_func=_Pace()
+    )
+    try:
+        with bar:
+            report = import_fmd(
+                old,
+                store,
+                config.values,
+                progress=partial(_show_progress, bar),
+                import_name=None if info is None else info.load_app().import_name,
+            )
+    finally:
+        old.close()
+    click.echo("\n".join(report.lines()))
+    keep = config.values.keep_requests_days
+    if keep:
+        click.echo(
+            f"Requests older than {keep} days are deleted soon, as KEEP_REQUESTS_DAYS says, and "
+            "profiles and outliers by their settings. The charts keep counting them."
+        )
+
+
+class _Pace:
+    """Says how many rows a second there have been."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, done: int | None) -> str | None:
+        passed_s = time.monotonic() - self._began
+        return f"{done / passed_s:,.0f} rows/s" if done and passed_s > 0 else None
+
+
+def _show_progress(bar: Any, done: int, total: int) -> None:
+    # click leaves the line out where nobody looks at a terminal.
+    bar.length = max(total, 1)
+    bar.update(done - bar.pos, done)
 
 
 @click.command()
@@ -282,7 +349,10 @@ def _needs_checkout(name: str, folder: str) -> None:
         )
 
 
-_COMMANDS = (check, create_user, demo, migrate, panel, prune, rebuild_rollups, run, test)
+_COMMANDS = (
+    *(check, create_user, demo, import_fmd_command, migrate, panel, prune),
+    *(rebuild_rollups, run, test),
+)
 
 
 @click.group("fmd", cls=Friendly)

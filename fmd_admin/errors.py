@@ -46,6 +46,10 @@ class SpoolError(FMDError):
     """The local spool cannot be used; the message says why."""
 
 
+class ImportSourceError(FMDError):
+    """There is no database of Flask-MonitoringDashboard where one was to be read."""
+
+
 class LeaseLostError(StoreError):
     """Another process took the lease over; the transaction was rolled back."""
 

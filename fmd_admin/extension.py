@@ -30,7 +30,10 @@ class FMDAdmin:
     ``settings`` maps names of the settings table to values and wins over file, environment and
     ``app.config``. ``group_by`` is what requests are grouped under, mostly a function that gives
     the current user's name; ``get_ip`` replaces REMOTE_ADDR. ``config_file`` (or the environment's
-    FMD_CONFIG) is an INI file of settings. Raises SettingsError for what is not allowed.
+    FMD_CONFIG) is an INI file of settings. ``auth`` says who the host's current user is, in a
+    request of the host's: None for nobody, who is asked to log in to the panel, False for a user
+    who may not enter, "viewer", "admin", or a pair of a name and a role. Raises SettingsError for
+    what is not allowed.
     """
 
     def __init__(
@@ -41,11 +44,15 @@ class FMDAdmin:
         group_by: Any = None,
         get_ip: Callable[[], str | None] | None = None,
         config_file: str | os.PathLike[str] | None = None,
+        auth: Callable[[], Any] | None = None,
     ) -> None:
         self.settings = dict(settings or {})
         self.group_by = group_by
         self.get_ip = get_ip
+        self.auth = auth
         self.config_file = config_file
+        #: Variables of the environment whose names only look like those of settings.
+        self.no_settings: tuple[str, ...] = ()
         #: The custom graphs; those of another FMDAdmin may take their place before init_app.
         self.graphs = Graphs()
         self._monitors: weakref.WeakKeyDictionary[Flask, Monitor] = weakref.WeakKeyDictionary()
@@ -64,9 +71,15 @@ class FMDAdmin:
             file=self.config_file or os.environ.get("FMD_CONFIG"),
             app_config=app.config,
             code=self.settings,
+            no_settings=self.no_settings,
         )
         monitor = Monitor(
-            app, loaded, group_by=self.group_by, get_ip=self.get_ip, graphs=self.graphs
+            app,
+            loaded,
+            group_by=self.group_by,
+            get_ip=self.get_ip,
+            graphs=self.graphs,
+            auth=self.auth,
         )
         app.extensions[EXTENSION] = monitor
         self._monitors[app] = monitor

@@ -68,6 +68,7 @@ class Monitor:
         group_by: Any,
         get_ip: Callable[[], str | None] | None,
         graphs: Graphs,
+        auth: Callable[[], Any] | None = None,
     ) -> None:
         values = loaded.values
         # Not the app itself: it refers to us, and must be free to go.
@@ -117,11 +118,14 @@ class Monitor:
             import_name=app.import_name,
         )
         self.panel: Panel | None = None
+        #: Where the panel hangs in the host's WSGI chain; None where the app only measures.
+        self.mount: Mount | None = None
         if values.panel:
-            self._build_panel(folder)
+            self._build_panel(folder, auth)
         self._start(app, group_by, get_ip)
 
-    def _build_panel(self, folder: SpoolFolder | None) -> None:
+    def _build_panel(self, folder: SpoolFolder | None, auth: Callable[[], Any] | None) -> None:
+        from .admin.host_users import HostUsers
         from .admin.site import build_site
 
         self.panel = Panel(
@@ -134,6 +138,7 @@ class Monitor:
             secret=self._secret,
             version=__version__,
             spool_folder=None if folder is None else str(folder.path),
+            host_users=auth and HostUsers(self._host, auth, self.faults.report),
         )
         self._admin = build_site(self.panel_app, self.panel)
 
@@ -171,7 +176,8 @@ class Monitor:
             )
             if self.panel is None:
                 return self.collector
-            return Mount(self.collector, self.config.values.link, self.panel_app)
+            self.mount = Mount(self.collector, self.config.values.link, self.panel_app)
+            return self.mount
 
         if not wrap_innermost(app, wrap):
             logger.warning(

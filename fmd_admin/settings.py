@@ -10,34 +10,16 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
+from .fmd_config import SAMPLING, ConfigLine, translated
 from .setting_specs import Spec, choice, days, is_link, is_zone, number, setting
 
 ENV_PREFIX = "FMD_"
-
-#: Keys of Flask-MonitoringDashboard's config.cfg under their name here.
-FMD_ALIASES = {
-    "CUSTOM_LINK": "LINK",
-    "TITLE_NAME": "BRAND_NAME",
-}
-#: Keys of Flask-MonitoringDashboard's config.cfg without a counterpart, and what to do instead.
-FMD_DROPPED = {
-    "ENABLE_LOGGING": "configure the logger 'fmd_admin' with logging",
-    "DESCRIPTION": "set BRAND_NAME",
-    "SHOW_LOGIN_BANNER": "set BRAND_NAME",
-    "SHOW_LOGIN_FOOTER": "set BRAND_NAME",
-    "SECURITY_TOKEN": "nothing: sessions are signed with a key of their own",
-    "TABLE_PREFIX": "nothing: all tables begin with fmd_",
-    "COLORS": "nothing: colours follow the theme",
-    "SAMPLING_PERIOD": "set SAMPLING_PERIOD_MS",
-    "SAMPLING_RATE": "set SAMPLING_PERIOD_MS",
-}
 
 
 @dataclass(frozen=True)
@@ -95,6 +77,20 @@ class Settings:
         runtime=True,
         allowed="1 to 40 printable characters",
         check=lambda v: 1 <= len(v) <= 40 and v.isprintable(),
+    )
+    title_name: str = setting(
+        "",
+        "Name in the title of the browser's window. Empty: BRAND_NAME.",
+        runtime=True,
+        allowed="at most 80 printable characters",
+        check=lambda v: len(v) <= 80 and (not v or v.isprintable()),
+    )
+    description: str = setting(
+        "",
+        "A line below the name on the login page.",
+        runtime=True,
+        allowed="at most 200 printable characters",
+        check=lambda v: len(v) <= 200 and (not v or v.isprintable()),
     )
     default_range: str = choice(
         "7d", ("1h", "24h", "7d", "30d"), "Time range of a page opened without one.", runtime=True
@@ -261,14 +257,20 @@ def load(
     environ: Mapping[str, str] | None = None,
     app_config: Mapping[str, Any] | None = None,
     code: Mapping[str, Any] | None = None,
+    no_settings: Collection[str] = (),
 ) -> Loaded:
-    """Find every setting's value. Raises SettingsError for a bad value, key or missing file."""
+    """Find every setting's value. Raises SettingsError for a bad value, key or missing file.
+
+    ``no_settings`` names variables of the environment that only look like settings.
+    """
     values: dict[str, Any] = {}
     sources = dict.fromkeys(TABLE, "default")
     layers: list[tuple[str, Iterator[tuple[str, object, str]]]] = []
     if file is not None:
         layers.append(("file", _from_file(Path(file))))
-    layers.append(("environment", _from_prefixed(os.environ if environ is None else environ, "")))
+    variables = os.environ if environ is None else environ
+    mine = {name: text for name, text in variables.items() if name not in no_settings}
+    layers.append(("environment", _from_prefixed(mine, "")))
     layers.append(("app.config", _from_prefixed(app_config or {}, "app.config ")))
     layers.append(("code", ((k, v, "code") for k, v in (code or {}).items())))
     for layer, items in layers:
@@ -300,15 +302,15 @@ def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
         parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise SettingsError(f"Config file {path} cannot be read: {error}") from error
-    for section in parser.sections():
-        for key, raw in parser.items(section):
-            name = FMD_ALIASES.get(key.upper(), key.upper())
-            source = f"{path} [{section}]"
-            if name in FMD_DROPPED:
-                warnings.warn(
-                    f"{key.upper()} in {source} is not used by fmd_admin. "
-                    f"Instead: {FMD_DROPPED[name]}.",
-                    stacklevel=2,
-                )
-                continue
-            yield name, raw.strip().strip("'\""), source
+    lines = [
+        ConfigLine(path, section, key.upper(), raw.strip().strip("'\""))
+        for section in parser.sections()
+        for key, raw in parser.items(section)
+    ]
+    # Of both names for the sampling period the one counts that the old code read.
+    for line in sorted(
+        lines, key=lambda line: SAMPLING.index(line.key) if line.key in SAMPLING else 0
+    ):
+        found = translated(line, TABLE)
+        if found is not None:
+            yield *found, line.source

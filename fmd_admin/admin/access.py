@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 
-from flask import Flask, Response, abort, jsonify, redirect, request, session, url_for
+from flask import Flask, Request, Response, abort, g, jsonify, redirect, request, session, url_for
 from flask_login import (
     AnonymousUserMixin,
     LoginManager,
@@ -17,11 +17,13 @@ from flask_login import (
     login_user,
     logout_user,
 )
+from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import SchemaError
 from ..store.accounts import Account, find
 from .context import Panel, current_panel
+from .host_users import HostUser, Refused
 from .links import here
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,12 +34,22 @@ PUBLIC = STATIC | {"login.index"}
 OWN_ACCOUNT = frozenset({"login.logout", "account.index"})
 
 
+#: In the request's ``g``: the host says that its user may not enter.
+_REFUSED = "fmd_refused"
 #: Bytes of a query string. Each of a page's links repeats it, and there may be a thousand of them.
 LONGEST_QUERY = 16_384
 
 
+class EntryRefused(Forbidden):
+    """The host knows the visitor, who may not enter."""
+
+    description = "Your user of the application may not enter this panel."
+
+
 class PanelUser(UserMixin):
     """The account behind a session. Its id for the session carries the account's key."""
+
+    by_host = False
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -79,6 +91,7 @@ class Nobody(AnonymousUserMixin):
     username = ""
     role = ""
     is_admin = False
+    by_host = False
 
 
 def init_access(app: Flask, panel: Panel) -> None:
@@ -93,6 +106,9 @@ def init_access(app: Flask, panel: Panel) -> None:
         return _load_user(panel, session_id)
 
     manager.user_loader(load)
+    if panel.host_users is not None:
+        # Asked where there is no session of ours.
+        manager.request_loader(_load_host_user)
 
 
 def sign_in(account: Account) -> None:
@@ -141,10 +157,21 @@ def _gate() -> BaseResponse | None:
     if endpoint in PUBLIC:
         return None
     if not current_user.is_authenticated:
+        if g.get(_REFUSED):
+            raise EntryRefused
         return _ask_to_log_in()
     if request.method in SAFE_METHODS or current_user.is_admin or endpoint in OWN_ACCOUNT:
         return None
     abort(403)
+
+
+def _load_host_user(_request: Request) -> HostUser | None:
+    host_users = current_panel().host_users
+    found = None if host_users is None else host_users.find(request.environ)
+    if isinstance(found, Refused):
+        setattr(g, _REFUSED, True)
+        return None
+    return found
 
 
 def _ask_to_log_in() -> BaseResponse:

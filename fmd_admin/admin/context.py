@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
@@ -12,6 +12,10 @@ from ..errors import BindError
 from ..jobs.pruning import Pruning
 from ..store.live import LiveConfig
 from ..store.store import Store
+
+if TYPE_CHECKING:
+    # It needs Flask-Login, which apps that only measure do not import.
+    from .host_users import HostUsers
 
 EXTENSION = "fmd_panel"
 
@@ -24,7 +28,8 @@ class Panel:
     of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
     each request of the panel, and raises SchemaError for tables that it cannot show. ``secret``
     gives the key that signs sessions; it is asked on each use, so that a host key set late
-    counts. ``spool_folder`` is None where spools are off.
+    counts. ``spool_folder`` is None where spools are off. ``host_users`` asks the host who its
+    current user is, if it has said how.
     """
 
     store: Store
@@ -36,6 +41,7 @@ class Panel:
     secret: Callable[[], bytes]
     version: str
     spool_folder: str | None = None
+    host_users: HostUsers | None = None
 
 
 def panel_of(app: Flask) -> Panel:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import SchemaError
-from .access import plain_answer, wants_page
+from .access import EntryRefused, plain_answer, wants_page
 from .context import current_panel
 
 
@@ -20,6 +20,9 @@ class Problem:
 
     title: str
     mend: str
+    #: Where its button leads, and what it says.
+    start: str = "admin.index"
+    start_name: str = "Overview"
 
 
 PROBLEMS = {
@@ -44,6 +47,12 @@ PROBLEMS = {
         "fmd_admin.",
     ),
 }
+REFUSED = Problem(
+    "You may not enter here",
+    "Ask an admin of the application, or log in with an account of this panel.",
+    "login.index",
+    "Log in",
+)
 CSRF = Problem(
     "This form has expired",
     "Nothing was changed. Go back, reload the page and send the form again. If that does not "
@@ -79,6 +88,8 @@ def _http(error: HTTPException) -> BaseResponse:
         return make_response(error.response)
     code = error.code or 500
     problem = PROBLEMS.get(code)
+    if isinstance(error, EntryRefused):
+        problem = REFUSED
     if problem is None:
         problem = Problem(error.name, "Start from the overview.")
     default = getattr(type(error), "description", None)
@@ -102,6 +113,7 @@ def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
         code=code,
         told=told,
         mend=problem.mend,
-        start=url_for("admin.index"),
+        start=url_for(problem.start),
+        start_name=problem.start_name,
     )
     return Response(page, code)

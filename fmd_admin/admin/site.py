@@ -22,6 +22,7 @@ from .headers import init_headers
 from .host_models import HostModels
 from .links import RowIdConverter, asset, panel_url
 from .menu import panel_menu
+from .old_pages import init_old_pages
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
@@ -214,6 +215,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         LoginPage(),
     )
     admin.host_models = host_models
+    init_old_pages(app)
     return admin
 
 
@@ -221,6 +223,11 @@ def _init_templates(app: Flask, panel: Panel) -> None:
     app.jinja_env.globals.update(panel_url=panel_url, asset=asset, panel_menu=panel_menu)
 
     def names() -> dict[str, Any]:
-        return {"brand_name": panel.config.values.brand_name}
+        values = panel.config.values
+        return {
+            "brand_name": values.brand_name,
+            "title_name": values.title_name or values.brand_name,
+            "description": values.description,
+        }
 
     app.context_processor(names)

@@ -84,6 +84,10 @@ class Frames:
         self._frames[key] = (code, frame)
         return frame
 
+    def file_of(self, file: str) -> tuple[str, bool]:
+        """Return the path that is stored for a file on this machine, and whether it is own code."""
+        return self._shorten(file), self.is_own(file)
+
     def _line(self, code: CodeType, instruction: int) -> int:
         known = self._lines.get(id(code))
         if known is None:

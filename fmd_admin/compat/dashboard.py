@@ -6,115 +6,41 @@ A thin layer over :class:`FMDAdmin`. ``config`` only collects what the host sets
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Blueprint, Flask
 
-from ..errors import SettingsError
 from ..extension import FMDAdmin
-from ..settings import TABLE, spec
-
-#: Attributes of Flask-MonitoringDashboard's config under the setting they are here.
-_ATTRIBUTES = {"version": "app_version", "database_name": "database"}
-_OWN = ("group_by", "get_ip")
-
-
-class DashboardConfig:
-    """Settings as attributes: ``config.monitor_level = 2``, ``config.group_by = …``."""
-
-    group_by: Any
-    get_ip: Callable[[], str | None] | None
-    _graphs: FMDAdmin
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "_file", None)
-        object.__setattr__(self, "_code", {})
-        # Never bound: it keeps the graphs for all that are, whether added before or after.
-        object.__setattr__(self, "_graphs", FMDAdmin())
-        object.__setattr__(self, "group_by", None)
-        object.__setattr__(self, "get_ip", None)
-        object.__setattr__(self, "_bound", None)
-        object.__setattr__(self, "_waiting", [])
-
-    def init_from(
-        self,
-        file: str | os.PathLike[str] | None = None,
-        envvar: str | None = None,
-        log_verbose: bool = False,  # noqa: ARG002 - part of the signature users have
-    ) -> None:
-        """Read settings from an INI file when the app is bound.
-
-        ``envvar`` names an environment variable that holds the file's path; it wins over
-        ``file`` where it is set. Raises SettingsError if neither gives a path.
-        """
-        path = os.environ.get(envvar) if envvar else None
-        path = path or (os.fspath(file) if file else None)
-        if not path:
-            raise SettingsError(
-                "config.init_from needs a file: "
-                + (f"the environment variable {envvar} is not set. Set it, or " if envvar else "")
-                + "pass file='/path/to/config.cfg'."
-            )
-        object.__setattr__(self, "_file", path)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _OWN:
-            object.__setattr__(self, name, value)
-            return
-        row = spec(_ATTRIBUTES.get(name, name), f"dashboard.config.{name}")
-        row.parse(value, f"dashboard.config.{name}")
-        self._code[row.name] = value
-
-    def __getattr__(self, name: str) -> Any:
-        key = _ATTRIBUTES.get(name, name).upper()
-        if key not in TABLE:
-            raise AttributeError(name)
-        code: dict[str, Any] = self.__dict__["_code"]
-        return code.get(key, TABLE[key].default)
-
-    def extension(self) -> FMDAdmin:
-        """Return a new extension with everything that was set so far."""
-        made = FMDAdmin(
-            settings=self._code,
-            group_by=self.group_by,
-            get_ip=self.get_ip,
-            config_file=self._file,
-        )
-        made.graphs = self._graphs.graphs
-        for call in self._waiting:
-            call(made)
-        object.__setattr__(self, "_bound", made)
-        return made
-
-    def add_graph(
-        self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
-    ) -> None:
-        """Add a custom graph to everything that is or will be bound."""
-        self._graphs.add_graph(title, func, trigger, **schedule)
-
-    def when_bound(self, call: Callable[[FMDAdmin], None]) -> None:
-        """Call with the app's extension: now if it is bound, else with all that are bound later.
-
-        Without an app, ``call`` is tried at once on one of nobody, so that faults show where
-        they are.
-        """
-        if self._bound is not None:
-            call(self._bound)
-            return
-        call(FMDAdmin())
-        self._waiting.append(call)
-
+from .config import DashboardConfig
+from .old_links import lead_old_links
 
 #: What the host sets before it binds.
 config = DashboardConfig()
+#: For hosts that exempt it from their CSRF protection. It is never registered, and need not be
+#: exempt: the panel lies below the host, with a protection of its own.
+blueprint = Blueprint("dashboard", __name__)
 
 
-def bind(app: Flask) -> FMDAdmin:
-    """Bind the panel to ``app`` with what :data:`config` holds."""
-    extension = config.extension()
-    extension.init_app(app)
+def bind(app: Flask, schedule: bool = True, include_dashboard: bool = True) -> FMDAdmin:
+    """Bind the panel to ``app`` with what :data:`config` holds.
+
+    Without ``schedule`` this process runs no custom graphs and no pruning schedules. Without
+    ``include_dashboard`` it only measures. Raises BindError if it is bound already, and
+    SettingsError for what is not allowed.
+    """
+    extension = config.extension(schedule=schedule, panel=include_dashboard)
+    monitor = extension.init_app(app)
+    config.remember(app)
+    if not schedule:
+        warnings.warn(
+            "bind(schedule=False): custom graphs and pruning schedules do not run in this process. "
+            "fmd_admin runs each of them in one process of all, so leave schedule=False out unless "
+            "none shall run them.",
+            stacklevel=2,
+        )
+    lead_old_links(app, monitor.mount, config.blueprint_name)
     return extension
 
 

@@ -173,7 +173,7 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
     return Grouped(
         graph=graph,
         total=total,
-        unsampled=sum(1 for row in found if not row.samples),
+        unsampled=sum(1 for row in found if not row.samples and not trees.decode(row.tree)),
         first=found[-1].time if found else None,
         last=found[0].time if found else None,
     )
@@ -187,7 +187,12 @@ def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
     with the time that its samples stood for. That time, and not their number: a sample comes late
     where something calculates, and stands for more there than where everything waits.
     """
-    sampled_us = [row.samples * row.period_ms * 1000 for row in found]
+    decoded = [trees.decode(row.tree) for row in found]
+    # Where they were not counted (in what was imported) they stand for the whole request.
+    sampled_us = [
+        (row.samples * row.period_ms if row.samples or not tree else row.duration_ms) * 1000
+        for row, tree in zip(found, decoded, strict=True)
+    ]
     whole_us = sum(sampled_us)
     if not whole_us:
         return []
@@ -196,4 +201,4 @@ def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
         us * scale / (row.duration_ms * 1000) if row.duration_ms else 0.0
         for row, us in zip(found, sampled_us, strict=True)
     ]
-    return trees.heaviest_first(trees.merge((trees.decode(row.tree) for row in found), factors))
+    return trees.heaviest_first(trees.merge(decoded, factors))

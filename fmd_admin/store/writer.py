@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -61,13 +62,22 @@ class BatchWriter:
 
         PartlyStoredError: another process stored the first rows, cut into other batches.
         """
+        self.write_together((batch,))
+
+    def write_together(self, batches: Sequence[Batch]) -> None:
+        """Store batches of one writer in one transaction; the first one's numbers count for all.
+
+        They may be of several versions. Raises as :meth:`write` does.
+        """
+        batch = batches[0]
         for left in reversed(range(_TRIES)):
             if self._registered != batch.writer:
                 self._register(batch)
             try:
-                ids = self._ids(batch)
-                lines = self._lines.resolve(profiles.frames(batch))
-                self._store.transact(partial(self._store_once, batch, ids, lines))
+                ids = self._ids(batches)
+                frames = chain.from_iterable(map(profiles.frames, batches))
+                lines = self._lines.resolve(frames)
+                self._store.transact(partial(self._store_once, batches, ids, lines))
                 return
             except StaleDimensions:
                 continue
@@ -82,15 +92,16 @@ class BatchWriter:
 
     def _store_once(
         self,
-        batch: Batch,
+        batches: Sequence[Batch],
         ids: dict[DimensionTable, dict[str, int]],
         lines: Mapping[Frame, int],
         connection: Connection,
     ) -> None:
-        if self._claim(connection, batch):
+        if self._claim(connection, batches[0]):
             self._dimensions.check(connection)
-            self._insert(connection, batch, ids)
-            self._insert_details(connection, batch, ids, lines)
+            for batch in batches:
+                self._insert(connection, batch, ids)
+                self._insert_details(connection, batch, ids, lines)
 
     def _register(self, batch: Batch) -> None:
         seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
@@ -124,23 +135,27 @@ class BatchWriter:
             raise PartlyStoredError(known)
         return False
 
-    def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
-        rows = [*batch.rows, *batch.profiles, *batch.outliers]
+    def _ids(self, batches: Sequence[Batch]) -> dict[DimensionTable, dict[str, int]]:
+        rows = [row for batch in batches for row in _all_rows(batch)]
+        names = [name for batch in batches for name in (*batch.touched, *batch.left_out)]
 
         def extra(table: DimensionTable, name: str) -> dict[str, Any]:
             """First seen not now, but by the rows: a batch may be late, or from elsewhere."""
-            if table not in (Endpoint, Version):
-                return {}
-            times = [row.time_ms for row in rows if table is Version or row.endpoint == name]
-            first = min(times, default=batch.touched.get(name, _now_ms()))
             if table is Version:
-                return {"first_seen": first}
+                of = [batch for batch in batches if batch.version == name]
+                times = [row.time_ms for batch in of for row in _all_rows(batch)]
+                return {"first_seen": min(times, default=_now_ms())}
+            if table is not Endpoint:
+                return {}
+            times = [row.time_ms for row in rows if row.endpoint == name]
+            touched = [batch.touched[name] for batch in batches if name in batch.touched]
+            first = min(times or touched, default=_now_ms())
             return {"level": self._level(), "first_seen": first, "last_requested": first}
 
         return self._dimensions.resolve(
             {
-                Endpoint: {row.endpoint for row in rows}.union(batch.touched, batch.left_out),
-                Version: {batch.version},
+                Endpoint: {row.endpoint for row in rows}.union(names),
+                Version: {batch.version for batch in batches},
                 Group: {row.group for row in rows if row.group is not None},
                 Client: {row.ip for row in rows if row.ip is not None},
             },
@@ -234,6 +249,10 @@ def _request_columns(
         )
 
     return columns
+
+
+def _all_rows(batch: Batch) -> Iterator[Row]:
+    return chain(batch.rows, batch.profiles, batch.outliers)
 
 
 def _first(batch: Batch) -> int:

@@ -202,8 +202,10 @@ def test_what_is_public() -> None:
         "add_database_pruning_schedule",
         "add_graph",
         "bind",
+        "blueprint",
         "config",
         "create_panel",
+        "header_auth",
     }
 
 

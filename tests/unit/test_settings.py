@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
@@ -100,31 +99,6 @@ def test_a_missing_and_a_broken_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.cfg").write_text("MONITOR_LEVEL = 1\n")
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load(file=tmp_path / "bad.cfg", environ={})
-
-
-def test_a_config_file_of_flask_monitoringdashboard(tmp_path: Path) -> None:
-    file = tmp_path / "config.cfg"
-    file.write_text(
-        "[dashboard]\nAPP_VERSION=1.0\nCUSTOM_LINK='monitor'\nMONITOR_LEVEL=3\n"
-        "OUTLIER_DETECTION_CONSTANT='3.5'\nSAMPLING_PERIOD='20'\n"
-        "[authentication]\nUSERNAME='anna'\nPASSWORD='correct horse'\nSECURITY_TOKEN='x'\n"
-        "[database]\nTABLE_PREFIX=''\nDATABASE='sqlite:////tmp/fmd.db'\n"
-        "[visualization]\nTIMEZONE='Europe/Amsterdam'\nCOLORS={'main':'[0,97,255]'}\n"
-    )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        values = settings.load(file=file, environ={}).values
-    assert values.link == "monitor"
-    assert values.app_version == "1.0"
-    assert values.timezone == "Europe/Amsterdam"
-    assert values.password == "correct horse"
-    assert values.outlier_detection_constant == 3.5
-    assert {str(w.message).split()[0] for w in caught} == {
-        "SAMPLING_PERIOD",
-        "SECURITY_TOKEN",
-        "TABLE_PREFIX",
-        "COLORS",
-    }
 
 
 def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:

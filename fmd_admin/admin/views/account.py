@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flask import flash, make_response, redirect, request, url_for
+from flask import abort, flash, make_response, redirect, request, url_for
 from flask_admin import expose
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -28,6 +28,8 @@ class AccountPage(Page):
     @expose("/account", methods=("GET", "POST"))
     def index(self) -> Response:
         """Show the form, or change the password and end the account's other sessions."""
+        if current_user.by_host:
+            abort(404, "You are signed in by the application, and have no account here.")
         form = OwnPasswordForm(submitted())
         if request.method != "POST":
             return self._show(form, 200)

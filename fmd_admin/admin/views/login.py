@@ -56,7 +56,7 @@ class LoginPage(Page):
     @expose("/logout", methods=("POST",))
     def logout(self) -> Response:
         """End the account's sessions: a copied cookie must be worth nothing afterwards."""
-        if current_user.is_authenticated:
+        if current_user.is_authenticated and not current_user.by_host:
             end_sessions(self.panel.store, current_user.account.id)
         sign_out()
         flash("You are logged out, in your other browsers as well.", "ok")

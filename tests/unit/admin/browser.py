@@ -31,7 +31,7 @@ class Browser:
 
     def token(self) -> str:
         """The token of the current session, from the first page that has one."""
-        for path in ("/login", "/account"):
+        for path in ("/login", "/account", "/overview", "/settings"):
             found = _TOKEN.search(self.get(path).text)
             if found:
                 return unescape(found[1])

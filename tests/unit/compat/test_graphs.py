@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from flask import Flask
 import fmd_admin
 from fmd_admin import FMDAdmin
 from fmd_admin.compat import dashboard
-from fmd_admin.compat.dashboard import DashboardConfig
 from fmd_admin.errors import BindError, GraphError
 from fmd_admin.extension import Monitor
 
@@ -51,22 +49,7 @@ AT_MIDNIGHT = 'dashboard.add_graph("Midnight", on_the_minute, "cron", **midnight
 NOW = datetime(2026, 11, 25, 12, 0, 1, tzinfo=timezone.utc)
 
 
-@pytest.fixture(autouse=True)
-def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DashboardConfig:
-    made = DashboardConfig()
-    made.database = f"sqlite:///{tmp_path}/fmd.db"
-    made.username, made.password = "anna", "correct horse"
-    monkeypatch.setattr(dashboard, "config", made)
-    return made
-
-
-@pytest.fixture
-def apps(tmp_path: Path) -> Iterator[list[Flask]]:
-    made = [Flask("one", instance_path=str(tmp_path)), Flask("two", instance_path=str(tmp_path))]
-    yield made
-    for app in made:
-        if "fmd_admin" in app.extensions:
-            app.extensions["fmd_admin"].close()
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def graphs(app: Flask) -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""The pages in docs/: their code runs as it stands there, and what they name exists."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from fmd_admin.cli import fmd, manage
+from fmd_admin.settings import TABLE
+
+from .compat.test_import_fmd import VERSION_3
+from .test_deployment_page import ROOT, SHOP
+from .test_deployment_page import run as run_command
+
+#: Each has a test of its own or is held by others.
+ELSEWHERE = {"deployment.md", "pages.md"}
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    if path.name not in ELSEWHERE
+}
+HOME = "/var/lib/shop"
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (name, code)
+        for name, text in PAGES.items()
+        for code in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with all that the pages' commands and files name."""
+    (tmp_path / "shop.py").write_text(SHOP.format(folder=str(tmp_path)))
+    (tmp_path / "config.cfg").write_text("[dashboard]\nAPP_VERSION=1.0\n")
+    connection = sqlite3.connect(tmp_path / "flask_monitoringdashboard.db")
+    connection.executescript(VERSION_3)
+    connection.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_runs(folder: Path, number: int) -> None:
+    name, code = blocks("python")[number]
+    path = folder / "page.py"
+    path.write_text(code.replace(HOME, str(folder)))
+    check = "import page; assert page.app.test_client().get('/dashboard/login').status_code == 200"
+    run_command(folder, [sys.executable, "-W", "error", "-c", f"# {name}\n{check}"])
+
+
+@pytest.mark.parametrize("number", range(len(blocks("sh"))))
+def test_commands_run(folder: Path, number: int) -> None:
+    _, command = blocks("sh")[number]
+    run_command(folder, ["sh", "-e", "-c", command.replace(HOME, str(folder))])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_named_exists(name: str) -> None:
+    text = PAGES[name]
+    assert set(re.findall(r"flask (?:--app \w+ )?fmd ([\w-]+)", text)) <= set(fmd.commands)
+    assert set(re.findall(r"manage\.py (?:--\w+ \S+ )*(\w[\w-]*)", text)) <= set(manage.commands)
+    for setting in re.findall(r"`FMD_([A-Z_]+)", text):
+        assert setting in {*TABLE, "CONFIG"}
+    for language in re.findall(r"^```(\w*)$", text, re.MULTILINE):
+        assert language in {"python", "sh", "", "ini", "html"}
