@@ -1,16 +1,22 @@
-"""python -m benchmarks overhead|memory|spool [options]"""
+"""python -m benchmarks COMMAND [options]; without a command it says which there are."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from . import memory, overhead, spool
+from . import history, memory, overhead, pages, profiler, retention, spool, storage, throughput
 
 COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
+    "history": history.main,
     "memory": memory.main,
     "overhead": overhead.main,
+    "pages": pages.main,
+    "profiler": profiler.main,
+    "retention": retention.main,
     "spool": spool.main,
+    "storage": storage.main,
+    "throughput": throughput.main,
 }
 
 
