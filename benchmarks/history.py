@@ -28,7 +28,7 @@ from sqlalchemy import insert
 
 from fmd_admin import settings
 from fmd_admin.records import Batch, Frame, Outlier, Profile, ProfileNode, Row
-from fmd_admin.store import schema, visitors
+from fmd_admin.store import graph_sums, schema, visitors
 from fmd_admin.store.calendar import HOUR_MS, Calendar
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.rollups import merge_deltas
@@ -171,9 +171,11 @@ class World:
 
     def profile(self, row: Row) -> Profile:
         """Return a profile of ``row`` with ``profile_lines`` lines."""
+        # Most of it is the same in all of them, and a quarter is now this and now that.
         lines = self.profile_lines
-        first = self.rnd.randrange(len(self.frames) - lines)
-        frames = self.frames[first : first + lines]
+        same = lines * 3 // 4
+        first = self.rnd.randrange(same, len(self.frames) - lines + same)
+        frames = self.frames[:same] + self.frames[first : first + lines - same]
         nodes = [ProfileNode(frame, 0.0, 1) for frame in frames]
         for number, node in enumerate(nodes[1:], 1):
             nodes[number // 2 if number % 3 else number - 1].children.append(node)
@@ -330,6 +332,7 @@ class Filler:
                         for at in moments
                     ],
                 )
+        graph_sums.tend(self.store, lambda _connection: None)
 
 
 def ensure(database: str, requests: int) -> Store:

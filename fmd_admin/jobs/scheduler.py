@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
-from ..store import visitor_rebuild, visitors
+from ..store import graph_sums, visitor_rebuild, visitors
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -103,6 +103,7 @@ class Jobs:
                 if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
                     self._kept_at = self._clock()
                     self._guarded("keeping the visitors", self.keep_visitors)()
+                    self._guarded("summing values of graphs", self.sum_graphs)()
             elif self._scheduler is None:
                 self._start_scheduler()
             elif self._graphs is not None:
@@ -164,6 +165,10 @@ class Jobs:
                 self._store, self._store.timezone, now_ms, self._lease.fence
             )
 
+    def sum_graphs(self) -> None:
+        """Sum the values of custom graphs that are complete."""
+        graph_sums.tend(self._store, self._lease.fence)
+
     def _merge_some(self, connection: Connection) -> int:
         self._lease.fence(connection)
         return merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
@@ -205,6 +210,12 @@ class Jobs:
             self._guarded("keeping the visitors", self.keep_visitors),
             IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
             id="keep_visitors",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("summing values of graphs", self.sum_graphs),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="sum_graphs",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.add_job(

@@ -143,7 +143,7 @@ KINDS = (
     Kind(
         "graph_values",
         "Values of custom graphs",
-        (Aged("fmd_graph_value", "time"),),
+        (Aged("fmd_graph_value", "time"), Aged("fmd_graph_quarter", "quarter")),
         "KEEP_GRAPH_VALUES_DAYS",
     ),
     Kind("login_failures", "Failed logins", (Aged("fmd_login_failure", "last_at"),), days=1),

@@ -38,7 +38,7 @@ DETAILS = 16
 #: Tables that grow with requests or time; no page reads one of them whole.
 BIG = (
     *("fmd_request", "fmd_hour", "fmd_status", "fmd_day", "fmd_day_status", "fmd_visitor_day"),
-    *("fmd_graph_value", "fmd_outlier", "fmd_profile"),
+    *("fmd_graph_value", "fmd_graph_quarter", "fmd_outlier", "fmd_profile"),
 )
 
 
