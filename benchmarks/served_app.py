@@ -9,9 +9,9 @@ from .apps import make_app
 
 
 def _made() -> Any:
-    kind, folder = os.environ["FMD_BENCH_KIND"], os.environ["FMD_BENCH_FOLDER"]
-    level = int(os.environ["FMD_BENCH_LEVEL"])
-    app = make_app("served", float(os.environ["FMD_BENCH_STEPS"]))
+    kind, folder = os.environ["BENCHED_KIND"], os.environ["BENCHED_FOLDER"]
+    level = int(os.environ["BENCHED_LEVEL"])
+    app = make_app("served", float(os.environ["BENCHED_STEPS"]))
     if kind == "ours":
         # Not there in the environments of the peers.
         from fmd_admin import FMDAdmin

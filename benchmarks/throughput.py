@@ -77,10 +77,10 @@ class Served:
             *("--graceful-timeout", str(int(STOP_S))),
         ]
         told = {
-            "FMD_BENCH_KIND": self.kind,
-            "FMD_BENCH_LEVEL": str(self.level),
-            "FMD_BENCH_FOLDER": str(self.folder),
-            "FMD_BENCH_STEPS": str(steps),
+            "BENCHED_KIND": self.kind,
+            "BENCHED_LEVEL": str(self.level),
+            "BENCHED_FOLDER": str(self.folder),
+            "BENCHED_STEPS": str(steps),
         }
         log = (self.folder / "server.log").open("ab")
         with log:

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
-from ..store import graph_sums, visitor_rebuild, visitors
+from ..store import graph_sums, visitor_rebuild, visitor_weeks, visitors
+from ..store.calendar import Calendar
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -152,7 +153,7 @@ class Jobs:
         visitors.tend(self._store, self._lease.fence)
 
     def keep_visitors(self) -> None:
-        """Merge and sum days that are over; count visitors of what was stored before an upgrade."""
+        """Merge and sum what is over; count visitors of what was stored before an upgrade."""
         begun, now_ms = self._clock(), time.time_ns() // 1_000_000
         visitors.tend_old(self._store, self._lease.fence, now_ms)
         with self._store.read() as connection:
@@ -160,10 +161,25 @@ class Jobs:
             more = visitor_rebuild.backfilling(connection)
         while cells and self._clock() - begun < UPKEEP_S:
             self._store.transact(partial(self._sum_visitors, cells.pop()))
+        if not cells:
+            self._sum_weeks(begun, now_ms)
         while more and self._clock() - begun < UPKEEP_S:
             more = visitor_rebuild.backfill(
                 self._store, self._store.timezone, now_ms, self._lease.fence
             )
+
+    def _sum_weeks(self, begun: float, now_ms: int) -> None:
+        calendar = Calendar(self._store.timezone)
+        with self._store.read() as connection:
+            weeks = visitor_weeks.unsummed(connection, calendar, now_ms)
+
+        def sum_week(connection: Connection) -> None:
+            self._lease.fence(connection)
+            visitor_weeks.sum_days(connection, calendar, weeks[-1])
+
+        while weeks and self._clock() - begun < UPKEEP_S:
+            self._store.transact(sum_week)
+            weeks.pop()
 
     def sum_graphs(self) -> None:
         """Sum the values of custom graphs that are complete."""

@@ -29,6 +29,7 @@ from sqlalchemy import Table as SQLTable
 from ..settings import Settings
 from .calendar import HOUR_MS, Calendar
 from .models import Day, db
+from .visitor_models import WEEK
 from .visitor_models import Kind as Visitor
 
 #: Rows counted one by one for a preview; what is beyond is estimated.
@@ -136,7 +137,9 @@ KINDS = (
             Aged("fmd_hour", "hour"),
             Aged("fmd_day", "day"),
             Aged("fmd_day_status", "day"),
-            Aged("fmd_visitor_day", "day", ("kind", tuple(Visitor))),
+            Aged(
+                "fmd_visitor_day", "day", ("kind", (*Visitor, *(kind + WEEK for kind in Visitor)))
+            ),
         ),
         "KEEP_ROLLUPS_DAYS",
     ),
