@@ -1,17 +1,23 @@
-"""python -m benchmarks faults|memory|overhead|spool [options]"""
+"""python -m benchmarks COMMAND [options]; without a command it says which there are."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from . import faults, memory, overhead, spool
+from . import faults, history, memory, overhead, pages, profiler, retention, spool, storage, throughput
 
 COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
     "faults": faults.main,
+    "history": history.main,
     "memory": memory.main,
     "overhead": overhead.main,
+    "pages": pages.main,
+    "profiler": profiler.main,
+    "retention": retention.main,
     "spool": spool.main,
+    "storage": storage.main,
+    "throughput": throughput.main,
 }
 
 

@@ -1,4 +1,4 @@
-"""The budgets that a release must keep, beside what was measured."""
+"""The budgets that a release must keep, beside what was measured, and the peers beside us."""
 
 from __future__ import annotations
 
@@ -34,6 +34,34 @@ def budgets(figures: dict[str, Any]) -> Iterator[str]:
         yield _line(f"level {row['level']}, threads of ours", row["threads"], 3, "")
 
 
-def _line(what: str, measured: float, budget: float, unit: str) -> str:
+#: A level of FMD's, ours beside it, and the part of its cost that ours may come to.
+_AGAINST_FMD = ((1, 1 / 100), (2, 1 / 100), (3, 1 / 20))
+
+
+def compared(figures: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each comparison with a peer that was measured in the same rounds."""
+    for key, rows in figures.items():
+        if not key.startswith("/"):
+            continue
+        for level, most in _AGAINST_FMD:
+            theirs, ours = rows.get(f"FMD 5.1.0 level {level}"), rows.get(f"level {level}")
+            if theirs and ours:
+                for figure, what in (("thread_us", "in the thread"), ("all_us", "all CPU")):
+                    part = ours[figure]["median"] / theirs[figure]["median"]
+                    name = f"level {level}, {key}, {what}, of FMD's"
+                    # The goal is for "/"; elsewhere the line only says how it is.
+                    yield _line(name, part, most if key == "/ 1" else None, "")
+        for name in ("prometheus exporter", "OpenTelemetry"):
+            if name in rows and "level 1" in rows:
+                part = rows["level 1"]["all_us"]["median"] / rows[name]["all_us"]["median"]
+                yield _line(f"level 1, {key}, all CPU, of {name}", part, 1.0, "")
+        if "pyinstrument" in rows and "level 3" in rows:
+            part = rows["level 3"]["all_us"]["median"] / rows["pyinstrument"]["all_us"]["median"]
+            yield _line(f"level 3, {key}, all CPU, of pyinstrument", part, None, "")
+
+
+def _line(what: str, measured: float, budget: float | None, unit: str) -> str:
+    if budget is None:
+        return f"{what:48}{measured:8.4f} {unit:3}"
     verdict = "holds" if measured <= budget else "EXCEEDED"
-    return f"{what:48}{measured:8.2f} of {budget} {unit:3} {verdict}"
+    return f"{what:48}{measured:8.4g} of {budget:g} {unit:3} {verdict}"

@@ -7,9 +7,10 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .hosts import Variant
+if TYPE_CHECKING:
+    from .hosts import Variant
 
 
 class Cost(NamedTuple):

@@ -10,8 +10,9 @@ from typing import Any
 
 import psutil
 
+from .apps import calibrate, make_app
 from .calls import call_in_threads, environ, watcher_ns
-from .hosts import Variant, calibrate, make_app, monitored
+from .hosts import Variant, monitored
 
 LEVELS = (1, 2, 3)
 _WATCHER = "fmd_admin-watcher"

@@ -33,8 +33,9 @@ from fmd_admin.records import RequestRecord
 from fmd_admin.store.live import set_levels
 from fmd_admin.store.models import Endpoint, Outlier, Profile, Request
 
+from .apps import spin
 from .calls import call_in_threads, environ
-from .hosts import Variant, spin
+from .hosts import Variant
 
 RUNS = ("0", "1", "2", "3", "switched")
 STEPS = 10

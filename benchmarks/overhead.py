@@ -1,6 +1,7 @@
 """What a request costs with fmd_admin, beside the same app without it.
 
-    python -m benchmarks overhead [--rounds 60] [--requests 500] [--threads 1,8] [--json FILE]
+    python -m benchmarks overhead [--rounds 60] [--requests 500] [--threads 1,8]
+        [--peers all|fmd,prometheus] [--json FILE]
 
 Calls the WSGI app in one process, without a network: rounds of the variants are interleaved, so
 that a noisy machine hits them alike. Figures a request, each the difference to the bare app of the
@@ -12,6 +13,8 @@ same round:
 - watcher: CPU time of the thread of levels 2 and 3, itself part of all.
 
 The floor is the least that any monitor must do: a WSGI wrapper with two clock reads and an append.
+With ``--peers`` other packages are measured in the same rounds, each in a process with a virtual
+environment of its own, and what they lost of the requests is counted; see ``peer_apps``.
 Then each level is left alone after some requests, to see what a process without requests costs.
 """
 
@@ -29,25 +32,41 @@ from pathlib import Path
 from typing import Any
 
 from . import idle
-from .budgets import budgets
+from .apps import PATHS, calibrate
+from .budgets import budgets, compared
 from .calls import Cost, measure, spread
-from .hosts import PATHS, Variant, variants
+from .hosts import Variant, variants
+from .peers import VENVS, Peer, RemoteVariant, chosen, remote, version_of
 
 #: Busy views: fewer requests, yet as long as between two flushes, as each batch has its price.
 FEWER = {"/work": 2, "/long": 20, "/call": 5}
 #: And fewer rounds, as these take longer.
 FEWER_ROUNDS = {"/work": 2, "/long": 4, "/call": 4}
+#: Peers take up to a hundred times as long for a request.
+PEER_SHARE = 5
 FIGURES = Cost._fields
 
 
 def run(
-    *, rounds: int, requests: int, paths: list[str], threads: list[int], names: list[str]
+    *,
+    rounds: int,
+    requests: int,
+    paths: list[str],
+    threads: list[int],
+    names: list[str],
+    peers: list[Peer],
+    venvs: Path,
 ) -> dict[str, Any]:
     """Return the figures by number of threads and path."""
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        found = variants(Path(folder))
-        apps = [v for v in found if not names or v.name in (*names, "bare")]
+        steps_per_ms = calibrate()
+        found = variants(Path(folder), steps_per_ms)
+        others = remote(peers, venvs, Path(folder), steps_per_ms)
+        apps: list[Variant | RemoteVariant] = [
+            *(v for v in found if not names or v.name in (*names, "bare")),
+            *others,
+        ]
         try:
             for count in threads:
                 for path in paths:
@@ -59,24 +78,35 @@ def run(
             figures["dropped"] = {
                 v.name: v.monitor.recorder.dropped for v in apps if v.monitor is not None
             }
+            figures["peers"] = {
+                other.name: {"version": version_of(other.peer.package, venvs), **other.count()}
+                for other in others
+            }
         finally:
-            for variant in found:
+            for variant in (*found, *others):
                 variant.close()
     return figures
 
 
+def cost_of(variant: Variant | RemoteVariant, path: str, requests: int, threads: int) -> Cost:
+    """Return what a request costs in one variant, wherever its process is."""
+    if isinstance(variant, Variant):
+        return measure(variant, path, requests, threads)
+    return variant.measure(path, max(requests // PEER_SHARE, threads), threads)
+
+
 def interleaved(
-    apps: list[Variant], path: str, requests: int, threads: int, rounds: int
+    apps: list[Variant | RemoteVariant], path: str, requests: int, threads: int, rounds: int
 ) -> dict[str, list[Cost]]:
     """Return the costs of each variant, round by round."""
     for variant in apps:
-        measure(variant, path, requests, threads)  # Warm up.
+        cost_of(variant, path, requests, threads)  # Warm up.
     table: dict[str, list[Cost]] = {variant.name: [] for variant in apps}
     for number in range(rounds):
         # Start with another one each round: what comes first pays for cold caches.
         shift = number % len(apps)
         for variant in apps[shift:] + apps[:shift]:
-            table[variant.name].append(measure(variant, path, requests, threads))
+            table[variant.name].append(cost_of(variant, path, requests, threads))
     return table
 
 
@@ -130,8 +160,16 @@ def show_table(path: str, threads: int, rows: dict[str, Any]) -> None:
 def show(figures: dict[str, Any]) -> None:
     """Print what the tables come to."""
     print(f"\nrequests dropped: {sum(figures['dropped'].values())}")
+    for name, counts in figures["peers"].items():
+        stored = "stores none" if counts["rows"] is None else f"{counts['rows']:,} stored"
+        print(
+            f"{name} ({counts['version']}): {counts['answered']:,} requests answered, {stored}, "
+            f"at most {counts['most_threads']} threads and {counts['most_mib']} MiB"
+        )
     if "idle" in figures:
         idle.show(figures["idle"])
+    for against in compared(figures):
+        print(f"  {against}")
     print("\nbudgets")
     for budget in budgets(figures):
         print(f"  {budget}")
@@ -149,6 +187,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", default="", help='variants, beside the bare app: "level 1,level 2"'
     )
+    parser.add_argument("--peers", default="", help='others to measure as well: "all", "fmd" …')
+    parser.add_argument("--venvs", type=Path, default=VENVS, help="where theirs are installed")
     parser.add_argument("--idle", type=float, default=3.0, help="seconds of idleness; 0: none")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
@@ -161,6 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
         paths=options.paths.split(","),
         threads=[int(number) for number in options.threads.split(",")],
         names=[name for name in options.only.split(",") if name],
+        peers=chosen(options.peers),
+        venvs=options.venvs,
     )
     if options.idle:
         figures["idle"] = idle.run(options.idle)

@@ -1,30 +1,46 @@
 """How long a writer waits while old rows are deleted beside it, and how fast they go.
 
-    python -m benchmarks.retention [--rows 1000000] [--seconds 20]
+    python -m benchmarks retention [--rows 1000000] [--seconds 20]
+    python -m benchmarks retention --database sqlite:////tmp/fmd-history/history-10000000.db
+        [--prune 1000000] [--load 1000]
 
 Fills a SQLite store, then lets one process write a batch of 100 requests every 100 ms, first
 alone, then while another process deletes. Prints the times of the writes, and what pages read.
+
+With ``--database`` a store that is filled already (see ``history``) loses its oldest rows, about
+as many as said, while a host app in a process of its own answers, stores and merges so many
+requests a second. Prints how long its writes took at most, before and meanwhile, whether a request
+was lost, and the file before, after, and after as many requests have come in again. The rows are
+gone afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
+import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import BigInteger, select, type_coerce
 
 from fmd_admin import settings
+from fmd_admin.jobs.pruning import EVERY_S, WORK_S
 from fmd_admin.records import Batch, Row
 from fmd_admin.store import retention, schema
+from fmd_admin.store.models import Request
 from fmd_admin.store.pruner import Pruner
 from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
+
+from . import history, incoming
 
 DAY_MS = 86_400_000
 PAUSE_S = 0.1
@@ -96,11 +112,83 @@ def shown(times: list[float]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def prune_history(database: str, rows: int, per_second: int) -> dict[str, Any]:
+    """Delete the oldest ``rows`` of a full store while requests come in; return the figures."""
+    store = history.open_store(database)
+    path = str(store.engine.url.database)
+    time_ms = type_coerce(Request.time, BigInteger)
+    with store.read() as connection:
+        before = connection.scalar(select(time_ms).order_by(time_ms).offset(rows).limit(1))
+    figures: dict[str, Any] = {"file_before": _file(path)}
+    with incoming.requests(database, per_second) as flow:
+        time.sleep(15)
+    figures["before"] = flow.result
+    took_s, locks = 0.0, []
+    with incoming.requests(database, per_second) as flow:
+        plan = {"requests": int(before or 0)}
+        pruner = Pruner(store, plan, fence=lambda _: None, record=lambda _, __: None)
+        delete_oldest = pruner._delete_rows
+
+        def timed(*arguments: Any) -> float:
+            began = time.perf_counter()
+            pause = delete_oldest(*arguments)
+            locks.append(1000 * (time.perf_counter() - began))
+            return pause
+
+        pruner._delete_rows = timed  # type: ignore[method-assign]
+
+        def wait(seconds: float) -> bool:
+            time.sleep(seconds)
+            return False
+
+        began = time.perf_counter()
+        # As the jobs do: so many seconds of work, then a pause.
+        while not pruner.work(WORK_S, wait):
+            time.sleep(max(EVERY_S - WORK_S, 0.0))
+        took_s = time.perf_counter() - began
+    figures["meanwhile"] = flow.result
+    figures["deleted"] = pruner.deleted["requests"]
+    figures["took_s"] = round(took_s, 1)
+    figures["transactions_ms"] = {"count": len(locks), "most": round(max(locks), 1)}
+    figures["file_after"] = _file(path)
+    store.close()
+    return figures
+
+
+def _file(path: str) -> dict[str, float]:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        size, free, page = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return {"mb": round(size * page / 1e6, 1), "free_mb": round(free * page / 1e6, 1)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks retention", description=__doc__.split("\n", 1)[0]
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=20)
-    options = parser.parse_args()
+    parser.add_argument("--database", default="", help="a filled SQLite file, as a URL")
+    parser.add_argument("--prune", type=int, default=1_000_000)
+    parser.add_argument("--load", type=int, default=1_000)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args(arguments)
+    if options.database:
+        figures = prune_history(options.database, options.prune, options.load)
+        for name, value in figures.items():
+            print(f"{name:18}{value}")
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        return 0
+    fill_and_prune(options)
+    return 0
+
+
+def fill_and_prune(options: argparse.Namespace) -> None:
     multiprocessing.set_start_method("spawn")
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)
@@ -150,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
-from ..store import visitor_rebuild, visitors
+from ..store import graph_sums, visitor_rebuild, visitor_weeks, visitors
+from ..store.calendar import Calendar
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -104,6 +105,7 @@ class Jobs:
                 if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
                     self._kept_at = self._clock()
                     self._guarded("keeping the visitors", self.keep_visitors)()
+                    self._guarded("summing values of graphs", self.sum_graphs)()
             elif self._scheduler is None:
                 self._start_scheduler()
             elif self._graphs is not None:
@@ -157,7 +159,7 @@ class Jobs:
         visitors.tend(self._store, self._lease.fence)
 
     def keep_visitors(self) -> None:
-        """Merge and sum days that are over; count visitors of what was stored before an upgrade."""
+        """Merge and sum what is over; count visitors of what was stored before an upgrade."""
         begun, now_ms = self._clock(), time.time_ns() // 1_000_000
         visitors.tend_old(self._store, self._lease.fence, now_ms)
         with self._store.read() as connection:
@@ -165,10 +167,29 @@ class Jobs:
             more = visitor_rebuild.backfilling(connection)
         while cells and self._clock() - begun < UPKEEP_S:
             self._store.transact(partial(self._sum_visitors, cells.pop()))
+        if not cells:
+            self._sum_weeks(begun, now_ms)
         while more and self._clock() - begun < UPKEEP_S:
             more = visitor_rebuild.backfill(
                 self._store, self._store.timezone, now_ms, self._lease.fence
             )
+
+    def _sum_weeks(self, begun: float, now_ms: int) -> None:
+        calendar = Calendar(self._store.timezone)
+        with self._store.read() as connection:
+            weeks = visitor_weeks.unsummed(connection, calendar, now_ms)
+
+        def sum_week(connection: Connection) -> None:
+            self._lease.fence(connection)
+            visitor_weeks.sum_days(connection, calendar, weeks[-1])
+
+        while weeks and self._clock() - begun < UPKEEP_S:
+            self._store.transact(sum_week)
+            weeks.pop()
+
+    def sum_graphs(self) -> None:
+        """Sum the values of custom graphs that are complete."""
+        graph_sums.tend(self._store, self._lease.fence)
 
     def _merge_some(self, connection: Connection) -> int:
         self._lease.fence(connection)
@@ -211,6 +232,12 @@ class Jobs:
             self._guarded("keeping the visitors", self.keep_visitors),
             IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
             id="keep_visitors",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("summing values of graphs", self.sum_graphs),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="sum_graphs",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.add_job(

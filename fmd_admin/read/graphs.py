@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, func, select, type_coerce
 
-from ..store.job_models import CustomGraph, CustomGraphValue
+from ..store.graph_sums import QUARTER_MS, quarter_of, summed_until
+from ..store.job_models import CustomGraph, CustomGraphQuarter, CustomGraphValue
 from ..store.store import Store
 from ..store.types import from_millis
 from .scope import Scope
@@ -207,7 +208,7 @@ def values(connection: Connection, scope: Scope, info: GraphInfo) -> GraphValues
     if len(points) > MOST_POINTS:
         last_ms = connection.scalar(select(func.max(_TIME)).where(*inside)) or end_ms
         step_ms = _step_ms(last_ms - points[0][0])
-        steps = _steps(connection, inside, scope.start_ms, step_ms)
+        steps = _steps(connection, info.id, (start_ms, end_ms), scope.start_ms, step_ms)
         points = []
     newest = connection.execute(
         select(_TIME, _VALUE).where(mine).order_by(CustomGraphValue.time.desc()).limit(1)
@@ -279,19 +280,64 @@ def _step_ms(span_ms: int) -> int:
 
 
 def _steps(
-    connection: Connection, inside: tuple[object, ...], origin_ms: int, step_ms: int
+    connection: Connection, graph_id: int, span: tuple[int, int], origin_ms: int, step_ms: int
 ) -> list[Step]:
-    number = (_TIME - origin_ms) // step_ms
+    """Put the values of a graph together; ``span`` and the origin are UTC ms.
+
+    Long steps are made of the sums of quarters of an hour, as far as these are there, and of the
+    values before and after them.
+    """
+    start, end = span
+    first = last = end
+    if step_ms % QUARTER_MS == 0 and origin_ms % QUARTER_MS == 0:
+        first = quarter_of(start + QUARTER_MS - 1)
+        last = max(min(quarter_of(end), summed_until(connection, graph_id) or 0), first)
+    found: dict[int, list[Any]] = {}
+    for table, part in (
+        (CustomGraphValue, (start, min(first, end))),
+        (CustomGraphQuarter, (first, last)),
+        (CustomGraphValue, (last, end)),
+    ):
+        if part[0] < part[1]:
+            for number, *figures in _figures(connection, table, graph_id, part, origin_ms, step_ms):
+                before = found.get(number)
+                found[number] = figures if before is None else _both(before, figures)
+    return [_step(origin_ms + number * step_ms, *found[number]) for number in sorted(found)]
+
+
+def _figures(
+    connection: Connection,
+    table: type[CustomGraphValue] | type[CustomGraphQuarter],
+    graph_id: int,
+    part: tuple[int, int],
+    origin_ms: int,
+    step_ms: int,
+) -> Sequence[Any]:
+    """Return (number of the step, values, sum, lowest, highest) of a part of the time."""
+    columns: tuple[Any, ...]
+    if table is CustomGraphValue:
+        moment, columns = CustomGraphValue.time, (func.count(), _VALUE, _VALUE, _VALUE)
+    else:
+        sums = CustomGraphQuarter
+        moment, columns = sums.quarter, (func.sum(sums.values_count), sums.sum, sums.low, sums.high)
+    hits, total, low, high = columns
+    number = (type_coerce(moment, BigInteger) - origin_ms) // step_ms
     rows = connection.execute(
-        select(number, func.count(), func.avg(_VALUE), func.min(_VALUE), func.max(_VALUE))
-        .where(*inside)  # type: ignore[arg-type]
+        select(number, hits, func.sum(total), func.min(low), func.max(high))
+        .where(table.graph_id == graph_id, moment >= part[0], moment < part[1])
         .group_by(number)
-        .order_by(number)
     )
-    return [
-        Step(origin_ms + int(row[0]) * step_ms, row[1], _finite(row[2], row[3], row[4]), *row[3:5])
-        for row in rows
-    ]
+    return [(int(row[0]), int(row[1]), *row[2:]) for row in rows]
+
+
+def _both(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
+    total = None if one[1] is None or other[1] is None else one[1] + other[1]
+    return [one[0] + other[0], total, min(one[2], other[2]), max(one[3], other[3])]
+
+
+def _step(start_ms: int, values: int, total: float | None, low: float, high: float) -> Step:
+    mean = None if total is None else total / values
+    return Step(start_ms, values, _finite(mean, low, high), low, high)
 
 
 def _finite(mean: float | None, low: float, high: float) -> float:

@@ -1,8 +1,9 @@
 """Visitors in a scope, as their pages read them: users (groups) or client addresses.
 
-Whole days come from fmd_visitor_day, what has not been merged yet from fmd_visitor_delta, and what
-is not summed over all endpoints yet from the rows of the endpoints. All of it has to be read in
-one read transaction: then it is exact, whatever is written and merged meanwhile.
+Whole days, and weeks of all endpoints together, come from fmd_visitor_day, what has not been
+merged yet from fmd_visitor_delta, and what is not summed over all endpoints yet from the rows of
+the endpoints. All of it has to be read in one read transaction: then it is exact, whatever is
+written and merged meanwhile.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from ..store import histogram, visitor_deltas
 from ..store.calendar import Calendar
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
-from ..store.visitor_models import Kind, VisitorDay, VisitorDelta
+from ..store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
 from ..store.visitor_parts import OTHER, Entry, Part, counted, entry_of, histogram_of
+from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
 from .scope import Scope
@@ -81,6 +83,8 @@ class Visitors:
         self.scope = whole_days(scope)
         self.kind = kind
         self._connection = connection
+        self._calendar = Calendar(self.scope.zone)
+        self._weeks: dict[int, int] = {}
         self._rows = [_Row(row[0], row[1], Part(row[2])) for row in self._stored()]
         self._waiting = self._read_waiting()
 
@@ -184,24 +188,49 @@ class Visitors:
                 VisitorDay.endpoint_id == self.scope.endpoint_id, *wanted
             )
             return self._connection.execute(query).all()
-        summed = self._connection.execute(
-            select(*columns, day_column).where(VisitorDay.endpoint_id.is_(None), *wanted)
-        ).all()
-        there = {(row[3], row[0]) for row in summed}
+        summed, weeks = self._sums()
+        covered = {key for key in summed if self._week_of(key[0], key[1]) in weeks}
+        ids = [*weeks.values(), *(id for key, id in summed.items() if key not in covered)]
+        found: list[Sequence[Any]] = []
+        for chunk in chunks(sorted(ids)):
+            query = select(*columns).where(VisitorDay.id.in_(chunk))
+            found += self._connection.execute(query).all()
         of_endpoints = VisitorDay.endpoint_id.is_not(None)
         days = select(day_column, VisitorDay.version_id).where(of_endpoints, *wanted).distinct()
-        missing = {(day, version_id) for day, version_id in self._connection.execute(days)} - there
-        found: list[Sequence[Any]] = list(summed)
+        missing = {(row[0], row[1]) for row in self._connection.execute(days)} - summed.keys()
         for chunk in chunks(sorted({day for day, _ in missing})):
             rows = self._connection.execute(
                 select(*columns, day_column).where(of_endpoints, day_column.in_(chunk), *wanted)
             ).all()
-            found += [row for row in rows if (row[3], row[0]) in missing]
-        return [row[:3] for row in found]
+            found += [row[:3] for row in rows if (row[3], row[0]) in missing]
+        return found
 
-    def _filters(self) -> list[ColumnElement[bool]]:
+    def _sums(self) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
+        """Return ids of the sums over all endpoints by (beginning, version id): of days, of weeks.
+
+        Of a week only if all of it lies in the scope.
+        """
+        columns = (VisitorDay.kind, day_column, VisitorDay.version_id, VisitorDay.id)
+        kinds = (self.kind.value, self.kind.value + WEEK)
+        rows = self._connection.execute(
+            select(*columns).where(VisitorDay.endpoint_id.is_(None), *self._filters(kinds))
+        ).all()
+        days = {(row[1], row[2]): row[3] for row in rows if row[0] == self.kind}
+        weeks = {
+            (row[1], row[2]): row[3]
+            for row in rows
+            if row[0] != self.kind and week_of(self._calendar, row[1])[1] <= self.scope.end_ms
+        }
+        return days, weeks
+
+    def _week_of(self, day_ms: int, version_id: int) -> tuple[int, int]:
+        if day_ms not in self._weeks:
+            self._weeks[day_ms] = week_of(self._calendar, day_ms)[0]
+        return self._weeks[day_ms], version_id
+
+    def _filters(self, kinds: Sequence[int] = ()) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = [
-            VisitorDay.kind == self.kind.value,
+            VisitorDay.kind.in_(kinds) if kinds else VisitorDay.kind == self.kind.value,
             day_column >= self.scope.start_ms,
             day_column < self.scope.end_ms,
         ]

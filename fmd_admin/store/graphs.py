@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Connection, delete, insert, or_, select, type_coerce, update
 
-from .job_models import CustomGraph, CustomGraphValue
+from . import graph_sums
+from .job_models import CustomGraph, CustomGraphQuarter, CustomGraphValue
 
 ERROR_LENGTH = 1000
 SCHEDULE_LENGTH = 255
@@ -88,6 +89,7 @@ def keep_value(connection: Connection, graph_id: int, tick_ms: int, value: float
     connection.execute(
         insert(CustomGraphValue).values(graph_id=graph_id, time=tick_ms, value=value)
     )
+    graph_sums.count_again(connection, graph_id, [tick_ms])
 
 
 def keep_error(connection: Connection, graph_id: int, tick_ms: int, text: str) -> None:
@@ -101,10 +103,21 @@ def keep_error(connection: Connection, graph_id: int, tick_ms: int, text: str) -
 
 def delete_graphs(connection: Connection, ids: Sequence[int]) -> int:
     """Delete graphs with all their values; return how many graphs there were."""
-    connection.execute(delete(CustomGraphValue).where(CustomGraphValue.graph_id.in_(ids)))
+    for table in (CustomGraphValue, CustomGraphQuarter):
+        connection.execute(delete(table).where(table.graph_id.in_(ids)))
     return connection.execute(delete(CustomGraph).where(CustomGraph.id.in_(ids))).rowcount
 
 
 def delete_values(connection: Connection, ids: Sequence[int]) -> int:
     """Delete single values."""
-    return connection.execute(delete(CustomGraphValue).where(CustomGraphValue.id.in_(ids))).rowcount
+    chosen = CustomGraphValue.id.in_(ids)
+    time_ms = type_coerce(CustomGraphValue.time, BigInteger)
+    gone: dict[int, list[int]] = {}
+    for graph_id, moment in connection.execute(
+        select(CustomGraphValue.graph_id, time_ms).where(chosen)
+    ):
+        gone.setdefault(graph_id, []).append(moment)
+    deleted = connection.execute(delete(CustomGraphValue).where(chosen)).rowcount
+    for graph_id, moments in gone.items():
+        graph_sums.count_again(connection, graph_id, moments)
+    return deleted

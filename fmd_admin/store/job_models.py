@@ -34,7 +34,8 @@ class CustomGraph(db.Model):  # type: ignore[name-defined,misc]
 
     ``schedule`` is in words, None once the host's code does not add the graph any more.
     ``last_run`` is the scheduled time of the newest run: a later one must lie after it. ``error``
-    is the newest fault of a run or value, with the scheduled time of that run.
+    is the newest fault of a run or value, with the scheduled time of that run. ``summed_until`` is
+    up to where CustomGraphQuarter has its values.
     """
 
     __tablename__ = "fmd_graph"
@@ -46,6 +47,7 @@ class CustomGraph(db.Model):  # type: ignore[name-defined,misc]
     next_run: Mapped[datetime | None] = mapped_column(UTCMillis)
     error: Mapped[str | None] = mapped_column(String(1000))
     error_at: Mapped[datetime | None] = mapped_column(UTCMillis)
+    summed_until: Mapped[datetime] = mapped_column(UTCMillis, server_default="0")
 
     def __str__(self) -> str:
         return self.title
@@ -66,6 +68,24 @@ class CustomGraphValue(db.Model):  # type: ignore[name-defined,misc]
     value: Mapped[float] = mapped_column(Double)
 
     graph: Mapped[CustomGraph] = relationship()
+
+
+class CustomGraphQuarter(db.Model):  # type: ignore[name-defined,misc]
+    """The values of a graph in a quarter of an hour that begins at ``quarter``."""
+
+    __tablename__ = "fmd_graph_quarter"
+    __table_args__ = (
+        Index("fmd_graph_quarter_quarter", "quarter"),
+        {"sqlite_with_rowid": False},
+    )
+    graph_id: Mapped[int] = mapped_column(
+        ForeignKey(CustomGraph.id), primary_key=True, autoincrement=False
+    )
+    quarter: Mapped[datetime] = mapped_column(UTCMillis, primary_key=True, autoincrement=False)
+    values_count: Mapped[int] = mapped_column(Integer)
+    sum: Mapped[float] = mapped_column(Double)
+    low: Mapped[float] = mapped_column(Double)
+    high: Mapped[float] = mapped_column(Double)
 
 
 class Prune(db.Model):  # type: ignore[name-defined,misc]

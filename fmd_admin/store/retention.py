@@ -29,6 +29,7 @@ from sqlalchemy import Table as SQLTable
 from ..settings import Settings
 from .calendar import HOUR_MS, Calendar
 from .models import Day, db
+from .visitor_models import WEEK
 from .visitor_models import Kind as Visitor
 
 #: Rows counted one by one for a preview; what is beyond is estimated.
@@ -136,14 +137,16 @@ KINDS = (
             Aged("fmd_hour", "hour"),
             Aged("fmd_day", "day"),
             Aged("fmd_day_status", "day"),
-            Aged("fmd_visitor_day", "day", ("kind", tuple(Visitor))),
+            Aged(
+                "fmd_visitor_day", "day", ("kind", (*Visitor, *(kind + WEEK for kind in Visitor)))
+            ),
         ),
         "KEEP_ROLLUPS_DAYS",
     ),
     Kind(
         "graph_values",
         "Values of custom graphs",
-        (Aged("fmd_graph_value", "time"),),
+        (Aged("fmd_graph_value", "time"), Aged("fmd_graph_quarter", "quarter")),
         "KEEP_GRAPH_VALUES_DAYS",
     ),
     Kind("login_failures", "Failed logins", (Aged("fmd_login_failure", "last_at"),), days=1),

@@ -19,6 +19,10 @@ class Kind(IntEnum):
     CLIENT = 2
 
 
+#: Added to the kind of rows that sum a week, from the Monday at ``day`` on.
+WEEK = 10
+
+
 class VisitorDay(db.Model):  # type: ignore[name-defined,misc]
     """All visitors of one endpoint and version on one day, packed into one row.
 
@@ -26,7 +30,8 @@ class VisitorDay(db.Model):  # type: ignore[name-defined,misc]
     :mod:`fmd_admin.store.visitor_parts`, with ids of fmd_group or fmd_client by ``kind``;
     ``hits`` and ``histogram`` are of all of them together.
     Where ``endpoint_id`` is None the row is the sum of the version's rows of that day: it can be
-    made from them at any time, and goes whenever one of them changes.
+    made from them at any time, and goes whenever one of them changes. Rows whose kind is higher by
+    ``WEEK`` sum those of seven days in turn, in the same way.
     """
 
     __tablename__ = "fmd_visitor_day"

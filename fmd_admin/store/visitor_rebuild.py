@@ -26,7 +26,7 @@ from .models import Request, SavedSetting
 from .store import Store
 from .visitor_deltas import Visit, to_ns
 from .visitor_models import Kind, VisitorDay, VisitorDelta
-from .visitors import Cell, Visitors, add_visits, day_column, insert_day
+from .visitors import Cell, Visitors, add_visits, day_column, drop_weeks, insert_day
 
 #: The internal value that the migration leaves: the beginning of the day to be counted next.
 BACKFILL = "_visitors_from"
@@ -123,6 +123,7 @@ def _rebuild_day(
             for kind in Kind
         ):
             return 0
+    drop_weeks(connection, (gone_ms, end_ms - 1))
     connection.execute(delete(VisitorDay).where(_inside(day_column, gone_ms, end_ms)))
     visitor_deltas.drop(connection, lambda visit: gone_ms <= visit[0] < end_ms)
     insert_day(connection, cells)

@@ -30,7 +30,7 @@ from .calendar import HOUR_MS
 from .rollup_rows import chunks
 from .store import Store
 from .visitor_deltas import Visit
-from .visitor_models import Kind, VisitorDay, VisitorDelta
+from .visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
 from .visitor_parts import Entry, Part, capped, counted, encode, entry_of, extend, together
 
 #: Visitors of an endpoint, version and day that are told apart.
@@ -46,7 +46,11 @@ FULL_ROW = 1_000
 #: Requests that are merged at once.
 _MERGE_AT_ONCE = 50_000
 #: A day is summed over all endpoints when it has been over for a while: each late batch undoes it.
-_SETTLED_MS = 26 * HOUR_MS
+SETTLED_MS = 26 * HOUR_MS
+
+#: How far before a day its week may begin: six days, one of which may be longer.
+_WEEK_BEFORE_MS = (6 * 24 + 2) * HOUR_MS
+WEEK_KINDS = tuple(kind + WEEK for kind in Kind)
 
 day_column = type_coerce(VisitorDay.day, BigInteger)
 #: (kind, day as UTC ms, version id)
@@ -83,7 +87,7 @@ def tend_old(store: Store, fence: Fence, now_ms: int) -> int:
     with store.read() as connection:
         payloads = connection.scalars(select(VisitorDelta.payload)).all()
     days = (visit[0] for payload in payloads for visit in visitor_deltas.decode(payload))
-    if any(day < now_ms - _SETTLED_MS for day in days):
+    if any(day < now_ms - SETTLED_MS for day in days):
         return tend(store, fence, at=1)
     return 0
 
@@ -167,6 +171,7 @@ def _apply(connection: Connection, prepared: _Prepared) -> bool:
     if rows != prepared.rows:
         return False
     visitor_deltas.remove(connection, rows)
+    drop_weeks(connection, [day for _, day, _ in prepared.cells])
     for cell in prepared.cells:
         connection.execute(delete(VisitorDay).where(*_is(cell), VisitorDay.endpoint_id.is_(None)))
     if prepared.changed:
@@ -243,7 +248,7 @@ def _add(connection: Connection, cell: Cell, visitors: Visitors, prepared: _Prep
                 entry_of(durations, shaped) if before is None else extend(before, durations, shaped)
             )
         together_now = histogram.merge((stored, _histogram(found)))
-        row = _packed(entries, MOST_OF_ENDPOINT, shaped, together_now)
+        row = packed(entries, MOST_OF_ENDPOINT, shaped, together_now)
         if row_id is None:
             prepared.new.append(_key(cell, endpoint_id) | row)
         else:
@@ -255,7 +260,7 @@ def insert_day(connection: Connection, cells: Mapping[Cell, Visitors]) -> None:
     """Insert rows of days that are not there yet."""
     new = [
         _key(cell, endpoint_id)
-        | _packed(
+        | packed(
             {id: entry_of(durations, shaped) for id, durations in found.items()},
             MOST_OF_ENDPOINT,
             shaped,
@@ -281,7 +286,8 @@ def _histogram(visitors: Mapping[int, Sequence[int]]) -> bytes:
     return histogram.encode(counts)
 
 
-def _packed(entries: dict[int, Entry], most: int, shaped: bool, stored: bytes) -> dict[str, Any]:
+def packed(entries: dict[int, Entry], most: int, shaped: bool, stored: bytes) -> dict[str, Any]:
+    """Return the columns of a row with its visitors, of which ``most`` are told apart."""
     kept = capped(entries, most, shaped)
     figures, shapes = encode(kept, shaped)
     return {
@@ -302,7 +308,7 @@ def unsummed(connection: Connection, now_ms: int) -> list[Cell]:
     cell = (VisitorDay.kind, VisitorDay.day, VisitorDay.version_id)
     rows = connection.execute(
         select(VisitorDay.kind, day_column, VisitorDay.version_id)
-        .where(day_column < now_ms - _SETTLED_MS)
+        .where(VisitorDay.kind.in_(tuple(Kind)), day_column < now_ms - SETTLED_MS)
         .group_by(*cell)
         # In one walk of the index; the sum is the row without an endpoint.
         .having(func.count() == func.count(VisitorDay.endpoint_id))
@@ -329,8 +335,21 @@ def sum_endpoints(connection: Connection, cell: Cell) -> None:
             found.setdefault(id, []).append(entry)
     entries = {id: together(parts, shaped) for id, parts in found.items()}
     stored = histogram.merge([row.histogram for row in rows])
-    row = _packed(entries, MOST_OF_APP, shaped, stored)
+    row = packed(entries, MOST_OF_APP, shaped, stored)
     connection.execute(insert(VisitorDay), [_key(cell, None) | row])
+
+
+def drop_weeks(connection: Connection, days: Iterable[int]) -> None:
+    """Take away the weeks of days (UTC ms) that change; perhaps some between them as well."""
+    found = list(days)
+    if found:
+        connection.execute(
+            delete(VisitorDay).where(
+                VisitorDay.kind.in_(WEEK_KINDS),
+                day_column >= min(found) - _WEEK_BEFORE_MS,
+                day_column <= max(found),
+            )
+        )
 
 
 def forget_endpoints(connection: Connection, ids: Sequence[int]) -> None:
@@ -346,6 +365,7 @@ def forget_endpoints(connection: Connection, ids: Sequence[int]) -> None:
         )
         connection.execute(delete(VisitorDay).where(VisitorDay.endpoint_id.in_(chunk)))
     # The sums of their days are made anew from the endpoints that are left.
+    drop_weeks(connection, days)
     for chunk in chunks(sorted(days)):
         connection.execute(
             delete(VisitorDay).where(VisitorDay.endpoint_id.is_(None), day_column.in_(chunk))

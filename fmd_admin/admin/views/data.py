@@ -22,8 +22,8 @@ from .data_filters import (
     request_filters,
     search_requests,
 )
-from .data_list import DataView
-from .data_rows import Column
+from .data_list import DataView, further_back
+from .data_rows import Column, Wanted
 
 
 def _request_columns(model: Any) -> tuple[Column, ...]:
@@ -74,15 +74,14 @@ class MeasuredData(DataView):
     def look(self, connection: Connection, *, strict: bool) -> Scope:
         return self.scope(connection, strict=strict)
 
-    def look_conditions(self, looked: Scope) -> list[ColumnElement[bool]]:
+    def look_conditions(self, looked: Scope) -> Wanted:
         model = self.model
-        found: list[ColumnElement[bool]] = [
-            model.time >= looked.exact_start_ms,
-            model.time < looked.exact_end_ms,
-        ]
-        if looked.version_ids is not None:
-            found.append(model.version_id.in_(looked.version_ids))
-        return found
+        ids = looked.version_ids
+        read = [] if ids is None else [model.version_id.in_(ids)]
+        return Wanted([model.time < looked.exact_end_ms], read, looked.exact_start_ms)
+
+    def look_further(self, looked: Scope, since: Any) -> dict[str, str] | None:
+        return further_back(looked, since)
 
     def look_values(self, connection: Connection, looked: Scope) -> dict[str, Any]:
         path = request.script_root + request.path
@@ -245,11 +244,12 @@ class GraphValuesData(DataView):
     def look(self, connection: Connection, *, strict: bool) -> Scope:
         return self.scope(connection, strict=strict)
 
-    def look_conditions(self, looked: Scope) -> list[ColumnElement[bool]]:
-        return [
-            CustomGraphValue.time >= looked.exact_start_ms,
-            CustomGraphValue.time < looked.exact_end_ms,
-        ]
+    def look_conditions(self, looked: Scope) -> Wanted:
+        before = [CustomGraphValue.time < looked.exact_end_ms]
+        return Wanted(before, start=looked.exact_start_ms)
+
+    def look_further(self, looked: Scope, since: Any) -> dict[str, str] | None:
+        return further_back(looked, since)
 
     def look_values(self, connection: Connection, looked: Scope) -> dict[str, Any]:  # noqa: ARG002
         path = request.script_root + request.path

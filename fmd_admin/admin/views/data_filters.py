@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or
 from ...errors import ScopeError
 from ...store.aggregate import FIRST_ERROR
 from ...store.job_models import CustomGraph, CustomGraphValue
-from ...store.models import Client, Endpoint, Group
+from ...store.models import Client, Endpoint, Group, Request, db
 from ...store.types import METHOD_CODES, METHODS
+from .data_rows import Wanted
 
 LONGEST = 255
 LEVELS = ("0", "1", "2", "3")
@@ -23,7 +24,8 @@ class Filter:
     """One field of the form.
 
     ``condition`` turns the field's text into SQL and raises ValueError for what it does not
-    understand; ``allowed`` then says what it does. ``options`` makes it a choice.
+    understand; ``allowed`` then says what it does. ``options`` makes it a choice. ``by_index``
+    gives what follows from it and is answered by an index, None if nothing is.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Filter:
     placeholder: str = ""
     kind: str = "text"
     options: Callable[[Connection], Sequence[str]] | None = None
+    by_index: Callable[[str], ColumnElement[bool] | None] = lambda _text: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,13 @@ class Field:
     options: Sequence[str] | None
 
 
-def conditions(filters: Sequence[Filter], asked: Any) -> list[ColumnElement[bool]]:
+def conditions(filters: Sequence[Filter], asked: Any) -> Wanted:
     """Return the conditions of all filters that ``asked`` (``request.args``) fills in.
 
     Raises ScopeError, whose message names the field and what is allowed.
     """
     found = []
+    indexed = []
     for item in filters:
         text = asked_text(asked, item.key)
         if not text:
@@ -61,7 +65,10 @@ def conditions(filters: Sequence[Filter], asked: Any) -> list[ColumnElement[bool
             found.append(item.condition(text))
         except ValueError:
             raise ScopeError(f"{item.label} is {text[:40]!r}. Allowed: {item.allowed}.") from None
-    return found
+        answered = item.by_index(text)
+        if answered is not None:
+            indexed.append(answered)
+    return Wanted(indexed, found)
 
 
 def asked_text(asked: Any, key: str) -> str:
@@ -101,28 +108,47 @@ def _status(column: Any) -> Condition:
     """Understand ``404``, ``4xx`` and lists of them, such as ``404, 5xx``."""
 
     def condition(text: str) -> ColumnElement[bool]:
-        parts: list[ColumnElement[bool]] = []
-        only_errors = True
-        for part in text.lower().replace(",", " ").split():
-            if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
-                low = int(part[0]) * 100
-                parts.append(column.between(low, low + 99))
-                only_errors = only_errors and low >= FIRST_ERROR
-            else:
-                status = int(part)
-                if not 100 <= status <= 999:
-                    raise ValueError(part)
-                parts.append(column == status)
-                only_errors = only_errors and status >= FIRST_ERROR
-        if not parts:
-            raise ValueError(text)
-        found = or_(*parts)
-        if only_errors:
-            # Says nothing new, but it is the condition of the index of errors, word for word.
-            found = and_(column >= literal_column(str(FIRST_ERROR)), found)
-        return found
+        found = or_(*(column.between(low, high) for low, high in _statuses(text)))
+        # Says nothing new, but it is the condition of the index of errors, word for word.
+        return and_(_is_error(column), found) if _are_errors(text) else found
 
     return condition
+
+
+def _statuses(text: str) -> list[tuple[int, int]]:
+    """Return the lowest and highest status of each part of a list such as ``404, 5xx``."""
+    found = []
+    for part in text.lower().replace(",", " ").split():
+        if len(part) == 3 and part.endswith("xx") and part[0] in "12345":
+            low = int(part[0]) * 100
+            found.append((low, low + 99))
+        else:
+            status = int(part)
+            if not 100 <= status <= 999:
+                raise ValueError(part)
+            found.append((status, status))
+    if not found:
+        raise ValueError(text)
+    return found
+
+
+def _are_errors(text: str) -> bool:
+    return all(low >= FIRST_ERROR for low, _ in _statuses(text))
+
+
+def _is_error(column: Any) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = column >= literal_column(str(FIRST_ERROR))
+    return condition
+
+
+def _by_index_of_errors(model: Any) -> Callable[[str], ColumnElement[bool] | None]:
+    """Return what finds the errors among the rows of ``model`` if it has an index of them."""
+
+    def by_index(text: str) -> ColumnElement[bool] | None:
+        has_index = model is Request and db.engine.dialect.name in {"sqlite", "postgresql"}
+        return _is_error(model.status) if has_index and _are_errors(text) else None
+
+    return by_index
 
 
 def _method(column: Any) -> Condition:
@@ -179,6 +205,7 @@ def request_filters(model: Any) -> tuple[Filter, ...]:
             _status(model.status),
             allowed="a status such as 404, a class such as 5xx, or several of them",
             placeholder="404, 5xx",
+            by_index=_by_index_of_errors(model),
         ),
         Filter(
             "method",

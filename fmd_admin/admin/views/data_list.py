@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +16,13 @@ from sqlalchemy import ColumnElement, Connection, Select, false, select
 from werkzeug.wrappers import Response as BaseResponse
 
 from ...errors import ScopeError
+from ...read.scope import Scope
 from ...store.models import db
+from ...store.types import to_millis
 from .. import csv, format
 from ..links import here, onward, parse_id
 from .data_filters import Filter, asked_text, conditions, contains, fields
-from .data_rows import COUNTED, Column, Found, Order, export, find_page
+from .data_rows import COUNTED, Column, Found, Order, Wanted, export, find_page
 from .pages import Page, is_admin
 
 DELETE_AT_ONCE = 500
@@ -110,9 +113,13 @@ class DataView(Page, ModelView):
         """Return the range and versions of the page, None where the list has none."""
         return None
 
-    def look_conditions(self, looked: Any) -> list[ColumnElement[bool]]:  # noqa: ARG002
+    def look_conditions(self, looked: Any) -> Wanted:  # noqa: ARG002
         """Return the conditions of what :meth:`look` gave."""
-        return []
+        return Wanted()
+
+    def look_further(self, looked: Any, since: Any) -> dict[str, str] | None:  # noqa: ARG002
+        """Return the words of the range before ``since``, None where there is none."""
+        return None
 
     def look_values(self, connection: Connection, looked: Any) -> dict[str, Any]:  # noqa: ARG002
         """Return what the template needs for what :meth:`look` gave."""
@@ -140,8 +147,9 @@ class DataView(Page, ModelView):
             wanted = self._wanted(looked, asked)
         except ScopeError as error:
             flash(str(error), "error")
-            wanted = [false()]
+            wanted = Wanted([false()])
         found = self._find(wanted, asked)
+        further = None if found.since is None else self.look_further(looked, found.since)
         page: str = self.render(
             self.list_template,
             page_title=self.name,
@@ -159,6 +167,8 @@ class DataView(Page, ModelView):
             ],
             columns=self.columns,
             links=self._links(found),
+            since=self._time(found.since) if isinstance(found.since, datetime) else None,
+            further=None if further is None else self._here("index_view", page=None, **further),
             keep=[p for p in request.args.items(multi=True) if p[0] in _KEPT_BY_FILTERS],
             filtered=bool(asked.search or any(field.value for field in form)),
             capped=found.more and asked.sort != self.own_order_key,
@@ -196,7 +206,7 @@ class DataView(Page, ModelView):
             wanted = self._wanted(looked, self._asked())
         except ScopeError as error:
             abort(400, str(error))
-        statement = self.export_statement().where(*wanted)
+        statement = self.export_statement().where(*wanted.all(self.own_order))
         rows = export(self.panel.store, statement, self.own_order)
         return csv.stream(self.name.lower(), [column.label for column in self.columns], rows)
 
@@ -232,13 +242,14 @@ class DataView(Page, ModelView):
             page=request.args.get("page", 1, type=int),
         )
 
-    def _wanted(self, looked: Any, asked: Asked) -> list[ColumnElement[bool]]:
-        wanted = self.look_conditions(looked) + conditions(self.filters, request.args)
+    def _wanted(self, looked: Any, asked: Asked) -> Wanted:
+        inside, filtered = self.look_conditions(looked), conditions(self.filters, request.args)
+        read = [*inside.read, *filtered.read]
         if asked.search:
-            wanted.append(self.search_condition(asked.search))
-        return wanted
+            read.append(self.search_condition(asked.search))
+        return Wanted([*inside.indexed, *filtered.indexed], read, inside.start)
 
-    def _find(self, wanted: Sequence[ColumnElement[bool]], asked: Asked) -> Found:
+    def _find(self, wanted: Wanted, asked: Asked) -> Found:
         own = asked.sort == self.own_order_key
         column = None if own else self.get_sortable_columns()[asked.sort]
         return find_page(
@@ -253,11 +264,14 @@ class DataView(Page, ModelView):
     def _shown(self, row: Any, column: Column) -> str:
         value = column.get(row)
         if isinstance(value, datetime):
-            local = value.astimezone(self.panel.store.timezone)
-            return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+            return self._time(value)
         if column.kind == "ms":
             return f"{value:,.2f}"
         return format.NONE if value is None else str(value)
+
+    def _time(self, moment: datetime) -> str:
+        local = moment.astimezone(self.panel.store.timezone)
+        return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
 
     def _number(self, count: int) -> str:
         return f"{count:,} {self.noun[count != 1]}"
@@ -322,6 +336,20 @@ class DataView(Page, ModelView):
             "csv": self._here("data_csv", page=None, sort=None, desc=None),
             "clear": self.get_url(".index_view"),
         }
+
+
+def further_back(scope: Scope, since: datetime) -> dict[str, str] | None:
+    """Return the words of the range from the scope's beginning up to the minute of ``since``."""
+    # To the end of that minute: what is in it may be shown twice, but is not left out.
+    before = dataclasses.replace(scope, range_name="custom", end_ms=_minute_after(since))
+    if before.end_ms <= scope.exact_start_ms or before.end_ms >= scope.exact_end_ms:
+        return None
+    words = dict(before.to_query())
+    return {word: words[word] for word in ("range", "from", "to")}
+
+
+def _minute_after(moment: datetime) -> int:
+    return -(-to_millis(moment) // 60_000) * 60_000
 
 
 def _exposed(view_class: Any) -> Sequence[tuple[str, str, Sequence[str]]]:

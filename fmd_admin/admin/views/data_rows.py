@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from ...store.models import db
 from ...store.store import Store
 
-#: Rows that are counted, paged and sorted at most; a table may hold hundreds of millions.
+#: Rows that are counted, paged, sorted and looked through at most; a table may hold hundreds of
+#: millions.
 COUNTED = 100_000
 #: Rows a read of an export: each read is a transaction of its own.
 EXPORT_CHUNK = 2_000
@@ -33,13 +34,42 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of rows. ``total`` counts up to ``COUNTED``; ``more`` says that there are more."""
+    """A page of rows. ``total`` counts up to ``COUNTED``; ``more`` says that there are more.
+
+    ``since`` is set where only the ``COUNTED`` newest rows were looked through: the value of the
+    list's own order from which on that was done.
+    """
 
     rows: Sequence[Any]
     total: int
     more: bool
     page: int
     pages: int
+    since: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The conditions of a list: those that an index answers, and those that rows are read for.
+
+    ``start`` is where the first column of the list's own order begins, None for all.
+    """
+
+    indexed: Sequence[ColumnElement[bool]] = ()
+    read: Sequence[ColumnElement[bool]] = ()
+    start: Any = None
+
+    def by_index(self, own_order: Sequence[Any], start: Any = None) -> list[ColumnElement[bool]]:
+        """Return what an index answers, from ``start`` on if that is given.
+
+        Never two beginnings: SQLite takes either for its index, and goes through the rest.
+        """
+        start = self.start if start is None else start
+        return list(self.indexed) if start is None else [own_order[0] >= start, *self.indexed]
+
+    def all(self, own_order: Sequence[Any], start: Any = None) -> list[ColumnElement[bool]]:
+        """Return all conditions, from ``start`` on if that is given."""
+        return [*self.by_index(own_order, start), *self.read]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +82,7 @@ class Order:
 
 def find_page(
     statement: Select[Any],
-    wanted: Sequence[ColumnElement[bool]],
+    wanted: Wanted,
     own_order: Sequence[Any],
     order: Order,
     page: int,
@@ -61,30 +91,42 @@ def find_page(
     """Read one page of ``statement`` through the session.
 
     ``own_order`` are the columns by which the newest row is the highest; the last one is the
-    key. What has no index is sorted among the ``COUNTED`` newest rows that match, so that a
-    page takes as long with a hundred million rows as with some.
+    key. What has no index is looked for among the ``COUNTED`` newest rows, and sorted among the
+    ``COUNTED`` newest that match, so that a page takes as long with a hundred million rows as with
+    some.
     """
     key = own_order[-1]
     newest_first = [column.desc() for column in own_order]
-    newest = select(key).where(*wanted)
+    since = _looked_since(wanted, own_order) if wanted.read else None
+    conditions = wanted.all(own_order, since)
+    newest = select(key).where(*conditions)
     counted = newest.limit(COUNTED + 1).subquery()
     total = db.session.scalar(select(func.count()).select_from(counted)) or 0
     pages = max(1, -(-min(total, COUNTED) // size))
     page = min(max(page, 1), pages)
     if order.column is None:
         ordering = newest_first if order.descending else [column.asc() for column in own_order]
-        statement = statement.where(*wanted)
+        keys = newest
     else:
         first = order.column.desc() if order.descending else order.column.asc()
         ordering = [first, *newest_first]
-        if total > COUNTED:
-            part = newest.order_by(*newest_first).limit(COUNTED).subquery()
-            statement = statement.join(part, part.c[0] == key)
-        else:
-            statement = statement.where(*wanted)
-    statement = statement.order_by(*ordering).limit(size).offset((page - 1) * size)
-    rows = db.session.scalars(statement).all()
-    return Found(rows, min(total, COUNTED), total > COUNTED, page, pages)
+        part = newest.order_by(*newest_first).limit(COUNTED).subquery()
+        # What is sorted by may stand in another table; the columns of the page come after that.
+        keys = statement.with_only_columns(key)
+        keys = keys.join(part, part.c[0] == key) if total > COUNTED else keys.where(*conditions)
+    # First the keys alone: rows that are skipped or sorted out are not put together.
+    keys = keys.order_by(*ordering).limit(size).offset((page - 1) * size)
+    ids = db.session.scalars(keys).all()
+    rows = {row.id: row for row in db.session.scalars(statement.where(key.in_(ids)))}
+    shown = [rows[id] for id in ids if id in rows]
+    return Found(shown, min(total, COUNTED), total > COUNTED, page, pages, since)
+
+
+def _looked_since(wanted: Wanted, own_order: Sequence[Any]) -> Any:
+    """Return the place in the list's order that ``COUNTED`` rows lie above; None if fewer do."""
+    query = select(own_order[0]).where(*wanted.by_index(own_order))
+    newest = [column.desc() for column in own_order]
+    return db.session.scalar(query.order_by(*newest).offset(COUNTED).limit(1))
 
 
 def export(

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from html import unescape
 from typing import Any
 
 import psutil
@@ -210,6 +211,34 @@ def test_count_and_sorting_are_capped(
     assert "Page 2 of 2; filter to reach older ones" in last
     assert ids(last) == list(range(70, 20, -1))
     assert len(table(anna.get("/data/requests/data.csv"))) == 120
+
+
+def test_what_has_no_index_is_looked_for_among_the_newest(
+    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of 120 requests, one a second, those from 20 on are looked through.
+    monkeypatch.setattr(data_rows, "COUNTED", 100)
+    monkeypatch.setattr("fmd_admin.admin.views.data_list.COUNTED", 100)
+    every = list(range(117, 0, -4))
+    page = anna.get("/data/requests?endpoint=shop.index").text
+    since = NOW - timedelta(seconds=100)
+    assert f"looked through are the newest 100, back to {since:%Y-%m-%d %H:%M:%S}.000" in page
+    assert ids(page) == [number for number in every if number >= 20]
+    # The export goes through all of them.
+    assert len(table(anna.get("/data/requests/data.csv?endpoint=shop.index"))) == len(every)
+    found = re.search(r'href="/dashboard([^"]+)">Look further back', page)
+    assert found is not None
+    further = ids(anna.get(unescape(found[1])).text)
+    assert set(ids(page)) | set(further) == set(every)
+    nothing = anna.get("/data/requests?min_ms=999999").text
+    assert "No request matches" in nothing
+    assert "Only the newest 100 requests were looked through." in nothing
+    # What an index answers is not cut off: 60 of the 120 are errors, two ways to ask.
+    for query in ("status=404,5xx", "status=404,500"):
+        errors = anna.get(f"/data/requests?{query}").text
+        assert "60 requests" in errors
+        assert "looked through" not in errors
+    assert "looked through" not in anna.get("/data/requests").text
 
 
 def test_filters_survive_sorting_and_paging(filled: Bound, anna: Browser) -> None:

@@ -9,8 +9,9 @@ from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.read.scope import Scope
 from fmd_admin.read.visitor_performance import VisitorPerformance, visitor_performance
 from fmd_admin.read.visitor_versions import VisitorVersions, visitor_versions
-from fmd_admin.read.visitors import OTHER_NAME, Wanted, whole_days
-from fmd_admin.store import visitors
+from fmd_admin.read.visitors import OTHER_NAME, Visitors, Wanted, whole_days
+from fmd_admin.store import visitor_weeks, visitors
+from fmd_admin.store.calendar import Calendar
 from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import Kind
 from fmd_admin.store.visitor_parts import OTHER
@@ -43,6 +44,17 @@ def sum_days(world: World) -> None:
         assert cells
         for cell in cells:
             visitors.sum_endpoints(connection, cell)
+
+
+def sum_weeks(world: World) -> None:
+    """Sum the weeks that are over, once their days are summed."""
+    calendar = Calendar(world.zone)
+    with world.store.write() as connection:
+        weeks = visitor_weeks.unsummed(connection, calendar, world.now_ms)
+        assert weeks
+        for week in weeks:
+            visitor_weeks.sum_days(connection, calendar, week)
+        assert visitor_weeks.unsummed(connection, calendar, world.now_ms) == []
 
 
 def whole(world: World, scope: Scope) -> list[Measured]:
@@ -87,12 +99,21 @@ def check_versions(world: World, scope: Scope, kind: Kind, rows: list[Measured])
     assert ordered == sorted(ordered, reverse=True)
 
 
+def read_weeks(world: World, scope: Scope) -> dict[tuple[int, int], int]:
+    """The weeks that a page of ``scope`` is made of."""
+    with world.store.read() as connection:
+        return Visitors(connection, scope, Kind.GROUP)._sums()[1]
+
+
 @pytest.mark.parametrize(("zone", "now"), ZONES_AND_DAYS)
 def test_every_figure_is_that_of_the_rows(world_in: MakeWorld, zone: str, now: datetime) -> None:
     world = world_in(zone, now, hits=900)
-    for summed in (False, True):
-        if summed:
+    for summed in ("not", "days", "weeks"):
+        if summed == "days":
             sum_days(world)
+        elif summed == "weeks":
+            sum_weeks(world)
+            assert any(row for row in read_weeks(world, world.scope(range="30d")))
         for scope in (
             world.scope(range="7d"),
             world.scope(range="30d", version=["1.0", "2.0"]),

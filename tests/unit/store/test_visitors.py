@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import BigInteger, Connection, delete, func, select, type_coerce, update
 
 from fmd_admin.records import Batch, Row
-from fmd_admin.store import histogram, schema, visitor_deltas, visitors
+from fmd_admin.store import histogram, schema, visitor_deltas, visitor_weeks, visitors
+from fmd_admin.store.calendar import Calendar
 from fmd_admin.store.live import delete_endpoints, delete_versions
 from fmd_admin.store.models import Endpoint, Request, Version
 from fmd_admin.store.rollups import rebuild
 from fmd_admin.store.store import Store
 from fmd_admin.store.types import to_millis
-from fmd_admin.store.visitor_models import Kind, VisitorDay, VisitorDelta
+from fmd_admin.store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
 from fmd_admin.store.visitor_parts import OTHER, Part, encode, entry_of, histogram_of
 from fmd_admin.store.writer import BatchWriter
 
@@ -279,6 +280,75 @@ def test_a_late_batch_undoes_the_sum_of_its_day(make_store: MakeStore) -> None:
     feeder.write(40)
     merge(store)
     check(store)
+
+
+def weeks_of(store: Store) -> list[tuple[int, int, int, int]]:
+    """(kind, beginning, version id, hits) of the weeks that are summed."""
+    day = type_coerce(VisitorDay.day, BigInteger)
+    columns = (VisitorDay.kind, day, VisitorDay.version_id, VisitorDay.hits)
+    with store.read() as connection:
+        rows = connection.execute(select(*columns).where(VisitorDay.kind > max(Kind))).all()
+    return sorted((row[0], row[1], row[2], row[3]) for row in rows)
+
+
+def sum_weeks(store: Store) -> None:
+    calendar = Calendar(store.timezone)
+    with store.write() as connection:
+        for week in visitor_weeks.unsummed(connection, calendar, LATER_MS):
+            visitor_weeks.sum_days(connection, calendar, week)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_weeks_are_those_of_the_raw_rows_whatever_comes_late_or_goes(
+    make_store: MakeStore, zone: str
+) -> None:
+    store = make_store(zone)
+    feeder = Feeder(store)
+
+    def check_weeks() -> None:
+        sum_days(store)
+        sum_weeks(store)
+        calendar = Calendar(store.timezone)
+        expected: dict[tuple[int, int, int], int] = {}
+        with store.read() as connection:
+            rows = connection.execute(
+                select(
+                    type_coerce(Request.time, BigInteger),
+                    Request.version_id,
+                    Request.group_id,
+                    Request.client_id,
+                )
+            ).all()
+        for time_ms, version_id, group_id, client_id in rows:
+            local = calendar.local(time_ms)
+            monday = local.date() - timedelta(days=local.weekday())
+            for kind, visitor in ((Kind.GROUP, group_id), (Kind.CLIENT, client_id)):
+                if visitor is not None:
+                    key = (kind + WEEK, calendar.date_start(monday), version_id)
+                    expected[key] = expected.get(key, 0) + 1
+        assert weeks_of(store) == sorted((*key, hits) for key, hits in expected.items())
+
+    for _ in range(3):
+        feeder.write(100, days=16)
+    merge(store)
+    check_weeks()
+    assert len({week[1] for week in weeks_of(store)}) >= 3
+    before = weeks_of(store)
+    feeder.write(60, days=16)
+    merge(store)
+    # Those of the days that changed are gone, and come back.
+    assert weeks_of(store) != before
+    check_weeks()
+    with store.write() as connection:
+        id = connection.scalar(select(Endpoint.id).where(Endpoint.name == "shop.item"))
+        delete_endpoints(connection, [id])
+    check_weeks()
+    rebuild(store)
+    check_weeks()
+    with store.write() as connection:
+        id = connection.scalar(select(Version.id).where(Version.name == "1.0"))
+        delete_versions(connection, [id])
+    check_weeks()
 
 
 def test_days_that_are_not_over_are_not_summed(make_store: MakeStore) -> None:

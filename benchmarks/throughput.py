@@ -1,0 +1,343 @@
+"""How many requests a second gunicorn answers with fmd_admin, beside the same app without it.
+
+    python -m benchmarks throughput [--rounds 7] [--seconds 1.5] [--workers sync,gthread]
+        [--paths /work,/json] [--peers all|fmd,prometheus] [--json FILE]
+
+One gunicorn with one worker process for each app, all on one processor; the client, on another
+one, keeps as many requests under way as the worker takes at once (1 for sync, 8 for gthread with 8
+threads). Rounds are interleaved: each server is asked for some seconds in turn. A part is that of
+the bare app's rate in the same round; "bare again" is a second server of the same app, and says
+how much of a part is noise. At the end the servers are stopped, and the rows that were stored are
+compared with the answers that arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import selectors
+import signal
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .apps import calibrate
+from .calls import spread
+from .peers import VENVS, Package, chosen, environment, python_of, version_of
+
+WORKERS = {"sync": 1, "gthread": 8}
+#: The part of the bare app's rate that must be left, by our level and path.
+WANTED = {(1, "/work"): 0.97, (1, "/json"): 0.90, (3, "/work"): 0.93}
+START_S = 60.0
+STOP_S = 120.0
+READ = 65_536
+
+
+@dataclass
+class Served:
+    """One app behind a gunicorn of its own."""
+
+    name: str
+    kind: str
+    level: int
+    package: Package | None
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+    answered: int = 0
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    cpu_us: dict[str, list[float]] = field(default_factory=dict)
+
+    def start(self, worker: str, venvs: Path, steps: float, processor: int) -> None:
+        """Start it, and wait until it answers."""
+        python = sys.executable if self.package is None else python_of(self.package, venvs)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        threads = ["--threads", str(WORKERS[worker])] if worker == "gthread" else []
+        module = "benchmarks.served_app:app"
+        command = [
+            *("taskset", "-c", str(processor), python, "-m", "gunicorn", module, "-w", "1"),
+            *("-b", f"127.0.0.1:{self.port}", "--no-control-socket"),
+            *("-k", worker, *threads, "--keep-alive", "75", "--timeout", "300"),
+            *("--graceful-timeout", str(int(STOP_S))),
+        ]
+        told = {
+            "BENCHED_KIND": self.kind,
+            "BENCHED_LEVEL": str(self.level),
+            "BENCHED_FOLDER": str(self.folder),
+            "BENCHED_STEPS": str(steps),
+        }
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**environment(), **told},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                if ask(self.port, "/", 1, 0.0)[0]:
+                    break
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    text = (self.folder / "server.log").read_text()[-2000:]
+                    raise RuntimeError(f"{self.name} does not answer: {text}") from None
+                time.sleep(0.05)
+        self.answered += 1
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of its processes so far."""
+        assert self.process is not None
+        parent = psutil.Process(self.process.pid)
+        times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
+
+    def stop(self) -> None:
+        """Stop it as a deployment does, so that it can store what is left."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def rows(self) -> int | None:
+        """Return how many requests are stored; None where none are."""
+        table = {"ours": "fmd_request", "fmd": "Request"}.get(self.kind)
+        path = self.folder / ("ours.db" if self.kind == "ours" else "fmd.db")
+        if table is None or self.level == 0 or not path.exists():
+            return None
+        with sqlite3.connect(path) as connection:
+            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+
+def ask(port: int, path: str, connections: int, seconds: float) -> tuple[int, float]:
+    """Keep ``connections`` requests under way; return the answers and the seconds they took.
+
+    At least one is sent on each. A worker that closes its connections gets new ones.
+    """
+    order = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    answered = 0
+    with selectors.DefaultSelector() as waiting:
+        buffers: dict[socket.socket, bytes] = {}
+
+        def send(made: socket.socket | None) -> None:
+            if made is None:
+                made = socket.create_connection(("127.0.0.1", port), 60)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                waiting.register(made, selectors.EVENT_READ)
+            buffers[made] = b""
+            made.sendall(order)
+
+        def drop(made: socket.socket) -> None:
+            waiting.unregister(made)
+            made.close()
+            del buffers[made]
+
+        began = time.perf_counter()
+        for _ in range(connections):
+            send(None)
+        while buffers:
+            for key, _ in waiting.select():
+                made: Any = key.fileobj
+                data = made.recv(READ)
+                buffers[made] += data
+                whole, closes = _is_whole(buffers[made])
+                if not whole:
+                    if not data:
+                        raise ConnectionError(f"{path}: the answer is cut off")
+                    continue
+                answered += 1
+                going_on = time.perf_counter() - began < seconds
+                if closes or not going_on:
+                    drop(made)
+                    made = None
+                if going_on:
+                    send(made)
+        return answered, time.perf_counter() - began
+
+
+def _is_whole(data: bytes) -> tuple[bool, bool]:
+    """Tell whether ``data`` is a whole answer, and whether its server closes the connection."""
+    head, gap, body = data.partition(b"\r\n\r\n")
+    if not gap:
+        return False, False
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"answered {head[:60]!r}")
+    lowered = head.lower()
+    length = int(lowered.split(b"content-length:")[1].split(b"\r\n")[0])
+    return len(body) >= length, b"connection: close" in lowered
+
+
+def interleave(served: Sequence[Served], path: str, connections: int, options: Any) -> None:
+    """Ask each server in turn, for some rounds."""
+    for one in served:
+        one.rates[path], one.cpu_us[path] = [], []
+        one.answered += ask(one.port, path, connections, 0.3)[0]
+    for number in range(options.rounds):
+        shift = number % len(served)
+        for one in (*served[shift:], *served[:shift]):
+            before_s = one.cpu_s()
+            answered, took_s = ask(one.port, path, connections, options.seconds)
+            one.answered += answered
+            one.rates[path].append(answered / took_s)
+            one.cpu_us[path].append(1e6 * (one.cpu_s() - before_s) / answered)
+
+
+def table(served: Sequence[Served], path: str) -> dict[str, Any]:
+    """Return medians, and the parts of the bare app's rate in the same rounds."""
+    bare = served[0].rates[path]
+    rows: dict[str, Any] = {}
+    for one in served:
+        parts = [mine / its for mine, its in zip(one.rates[path], bare, strict=True)]
+        rows[one.name] = {
+            "per_second": spread(one.rates[path]),
+            "part": {k: round(v, 4) for k, v in _spread(parts).items()},
+            "cpu_us": round(statistics.median(one.cpu_us[path]), 1),
+        }
+    return rows
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return {"median": middle, "q1": low, "q3": high}
+
+
+def show(title: str, rows: dict[str, Any]) -> None:
+    """Print one table."""
+    print(f"\n{title}")
+    print(f"{'':24}{'requests a second':>28}{'part of the bare app':>30}{'CPU µs':>10}")
+    for name, row in rows.items():
+        rate, part = row["per_second"], row["part"]
+        print(
+            f"{name:24}{rate['median']:10.0f} ({rate['q1']:.0f} to {rate['q3']:.0f})".ljust(52)
+            + f"{100 * part['median']:8.1f} % ({100 * part['q1']:.1f} to {100 * part['q3']:.1f})"
+            + f"{row['cpu_us']:12.0f}",
+            flush=True,
+        )
+
+
+def apps(folder: Path, peers: str, levels: Sequence[int]) -> list[Served]:
+    """Return the apps that are compared; the first is the bare one."""
+    wanted: list[tuple[str, str, int, Package | None]] = [
+        ("bare", "bare", 0, None),
+        ("bare again", "bare", 0, None),
+        *((f"level {level}", "ours", level, None) for level in levels),
+        *((peer.name, peer.kind, peer.level, peer.package) for peer in chosen(peers)),
+    ]
+    found = []
+    for name, kind, level, package in wanted:
+        mine = folder / name.replace(" ", "-")
+        mine.mkdir(parents=True)
+        found.append(Served(name, kind, level, package, mine))
+    return found
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Serve, ask and count."""
+    figures: dict[str, Any] = {"versions": versions(options)}
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise SystemExit("Two processors are needed: one for the servers, one for the client.")
+    levels = [int(level) for level in options.levels.split(",")]
+    steps = calibrate()
+    for worker in options.workers.split(","):
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            served = apps(Path(folder), options.peers, levels)
+            for one in served:
+                stack.callback(one.stop)
+                one.start(worker, options.venvs, steps, processors[0])
+            os.sched_setaffinity(0, set(processors[1:]))
+            try:
+                for path in options.paths.split(","):
+                    interleave(served, path, WORKERS[worker], options)
+                    rows = table(served, path)
+                    figures[f"{worker} {path}"] = rows
+                    show(f"{worker}, {path}", rows)
+            finally:
+                os.sched_setaffinity(0, set(processors))
+            counts = figures[f"{worker} rows"] = {}
+            for one in served:
+                one.stop()
+                rows_stored = one.rows()
+                if rows_stored is not None:
+                    counts[one.name] = {"answered": one.answered, "stored": rows_stored}
+                    print(f"{one.name}: {one.answered:,} answered, {rows_stored:,} stored")
+    return figures
+
+
+def versions(options: argparse.Namespace) -> dict[str, str]:
+    """Return the versions of what is compared."""
+    found = {"python": platform.python_version(), "flask": version("flask")}
+    found["gunicorn"] = version("gunicorn")
+    for peer in chosen(options.peers):
+        found[peer.package.name] = version_of(peer.package, options.venvs)
+    return found
+
+
+def verdicts(figures: dict[str, Any]) -> list[str]:
+    """Return a line for each part that must be left."""
+    lines = []
+    for key, rows in figures.items():
+        worker, _, path = key.partition(" ")
+        for (level, wanted_path), wanted in WANTED.items():
+            row = rows.get(f"level {level}") if path == wanted_path else None
+            if row:
+                part = row["part"]["median"]
+                verdict = "holds" if part >= wanted else "MISSED"
+                noise = 100 * abs(1 - rows["bare again"]["part"]["median"])
+                lines.append(
+                    f"{worker}, {path}, level {level}: {100 * part:.1f} % of {100 * wanted:.0f} % "
+                    f"wanted, bare against bare {noise:.1f} % apart: {verdict}"
+                )
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; see the module's text."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks throughput", description=__doc__.split("\n", 1)[0]
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--workers", default=",".join(WORKERS))
+    parser.add_argument("--paths", default="/work,/json")
+    parser.add_argument("--levels", default="1,2,3")
+    parser.add_argument("--peers", default="", help='others to measure as well: "all", "fmd" …')
+    parser.add_argument("--venvs", type=Path, default=VENVS, help="where theirs are installed")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args(arguments)
+    before = os.getloadavg()[0]
+    figures = run(options)
+    print("\nwanted")
+    for text in verdicts(figures):
+        print(f"  {text}")
+    figures["machine_load"] = {"before": round(before, 2), "after": round(os.getloadavg()[0], 2)}
+    print(f"load of the machine: {before:.1f} before, {figures['machine_load']['after']} after")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
