@@ -4,7 +4,13 @@
 for those who come from Flask-MonitoringDashboard.
 """
 
-from .compat.dashboard import add_database_pruning_schedule, add_graph, bind, config
+from .compat.dashboard import (
+    add_database_pruning_schedule,
+    add_graph,
+    bind,
+    capture,
+    config,
+)
 from .extension import FMDAdmin
 from .standalone import create_panel
 from .version import __version__
@@ -15,6 +21,7 @@ __all__ = [
     "add_database_pruning_schedule",
     "add_graph",
     "bind",
+    "capture",
     "config",
     "create_panel",
 ]

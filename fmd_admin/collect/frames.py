@@ -74,7 +74,7 @@ class Frames:
             return known[1]
         line = self._line(code, instruction)
         frame = Frame(
-            file=self._shorten(code.co_filename),
+            file=self.short(code.co_filename),
             line=to_source(line) if to_source is not None else line,
             function=getattr(code, "co_qualname", code.co_name),
             own=self.is_own(code.co_filename),
@@ -95,7 +95,8 @@ class Frames:
         at = bisect_right(known[1], instruction) - 1
         return known[2][at] if at >= 0 else code.co_firstlineno
 
-    def _shorten(self, file: str) -> str:
+    def short(self, file: str) -> str:
+        """Return ``file`` (as in a code object) as it is stored."""
         short = self._short.get(file)
         if short is None:
             if len(self._short) >= _MAX_CACHED:

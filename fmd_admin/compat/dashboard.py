@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 
 from ..errors import SettingsError
-from ..extension import FMDAdmin
+from ..extension import FMDAdmin, capture_in, of_context
 from ..settings import TABLE, spec
 
 #: Attributes of Flask-MonitoringDashboard's config under the setting they are here.
@@ -88,6 +88,12 @@ class DashboardConfig:
         object.__setattr__(self, "_bound", made)
         return made
 
+    @property
+    def bound(self) -> FMDAdmin | None:
+        """The extension that was bound last, if one was."""
+        found: FMDAdmin | None = self._bound
+        return found
+
     def add_graph(
         self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
     ) -> None:
@@ -126,6 +132,15 @@ def add_graph(
     May be called before or after :func:`bind`.
     """
     config.add_graph(title, func, trigger, **schedule)
+
+
+def capture(error: BaseException) -> None:
+    """Record an exception that the app handles: see :meth:`FMDAdmin.capture`."""
+    monitor = of_context()
+    if monitor is None and config.bound is not None:
+        config.bound.capture(error)
+    else:
+        capture_in(monitor, error)
 
 
 def add_database_pruning_schedule(

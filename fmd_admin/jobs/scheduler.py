@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
-from ..store import visitor_rebuild, visitors
+from ..store import exceptions, visitor_rebuild, visitors
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -103,6 +103,7 @@ class Jobs:
                 if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
                     self._kept_at = self._clock()
                     self._guarded("keeping the visitors", self.keep_visitors)()
+                    self._guarded("merging exceptions", self.tidy_exceptions)()
             elif self._scheduler is None:
                 self._start_scheduler()
             elif self._graphs is not None:
@@ -164,6 +165,10 @@ class Jobs:
                 self._store, self._store.timezone, now_ms, self._lease.fence
             )
 
+    def tidy_exceptions(self) -> None:
+        """Merge the counts of exceptions, and delete those of which there are enough."""
+        exceptions.tidy(self._store, self._lease.fence)
+
     def _merge_some(self, connection: Connection) -> int:
         self._lease.fence(connection)
         return merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
@@ -205,6 +210,12 @@ class Jobs:
             self._guarded("keeping the visitors", self.keep_visitors),
             IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
             id="keep_visitors",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("merging exceptions", self.tidy_exceptions),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="tidy_exceptions",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.add_job(

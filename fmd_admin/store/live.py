@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import SettingsError
 from ..settings import Loaded, Settings, spec
 from . import visitors
+from .exception_models import ExceptionDay, ExceptionRow
 from .models import (
     Config,
     Day,
@@ -37,6 +38,7 @@ _TIMEZONE = "_timezone"
 _MEASUREMENTS = (
     *(Request, Profile, Outlier, OutlierSkipped),
     *(RollupDelta, Hour, HourStatus, Day, DayStatus),
+    *(ExceptionRow, ExceptionDay),
 )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, PartlyStoredError, StoreError
-from ..records import Batch, Frame, Row
-from . import profiles, visitor_deltas
+from ..records import Batch, Block, ExceptionKey, Frame, Row
+from . import exceptions, profiles, visitor_deltas
 from .aggregate import Aggregate, Calendar
 from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
@@ -30,22 +30,37 @@ from .visitor_models import VisitorDelta
 _TRIES = 5
 
 
+class Found(NamedTuple):
+    """Ids of what a batch refers to."""
+
+    ids: dict[DimensionTable, dict[str, int]]
+    lines: Mapping[Frame, int]
+    groups: Mapping[ExceptionKey, int]
+    blocks: Mapping[Block, int]
+
+
 class BatchWriter:
     """Writes the batches of this process. Not thread-safe: the flusher is its only caller.
 
     A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
     mark tells whether it is there already, so that a batch may be tried again after any error.
     ``level`` gives the level of endpoints that are seen for the first time, ``source`` the text
-    of a line of code.
+    of a line of code. ``clean_source`` takes secrets out of the text of a function.
     """
 
     def __init__(
-        self, store: Store, level: Callable[[], int], source: SourceOf = source_line
+        self,
+        store: Store,
+        level: Callable[[], int],
+        source: SourceOf = source_line,
+        clean_source: exceptions.CleanSource = str,
     ) -> None:
         self._store = store
         self._level = level
         self._source = source
         self._lines = CodeLines(store, source)
+        self._groups = exceptions.Groups(store)
+        self._blocks = exceptions.Blocks(store, clean_source)
         self._dimensions = Dimensions(store)
         self._calendar = Calendar(store.timezone)
         self._registered: str | None = None
@@ -53,8 +68,12 @@ class BatchWriter:
     def after_fork(self) -> None:
         """Forget what the parent knew: the child is a writer of its own."""
         self._dimensions.forget()
-        self._lines.forget()
+        self._forget_rows()
         self._registered = None
+
+    def _forget_rows(self) -> None:
+        for rows in (self._lines, self._groups, self._blocks):
+            rows.forget()
 
     def write(self, batch: Batch) -> None:
         """Store ``batch`` unless it is stored already. Raises what the database raises.
@@ -66,14 +85,19 @@ class BatchWriter:
                 self._register(batch)
             try:
                 ids = self._ids(batch)
-                lines = self._lines.resolve(profiles.frames(batch))
-                self._store.transact(partial(self._store_once, batch, ids, lines))
+                found = Found(
+                    ids,
+                    self._lines.resolve(profiles.frames(batch)),
+                    self._groups.at(self._dimensions.version).resolve(exceptions.keys(batch)),
+                    self._blocks.resolve(exceptions.blocks(batch)),
+                )
+                self._store.transact(partial(self._store_once, batch, found))
                 return
             except StaleDimensions:
                 continue
             except (DataError, IntegrityError, ProgrammingError, ValueError, TypeError) as error:
                 self._dimensions.forget()
-                self._lines.forget()
+                self._forget_rows()
                 if isinstance(error, IntegrityError) and left:
                     continue  # A name may have been deleted while its id was used.
                 check_schema(self._store)  # Missing tables are no fault of these rows.
@@ -83,14 +107,13 @@ class BatchWriter:
     def _store_once(
         self,
         batch: Batch,
-        ids: dict[DimensionTable, dict[str, int]],
-        lines: Mapping[Frame, int],
+        found: Found,
         connection: Connection,
     ) -> None:
         if self._claim(connection, batch):
             self._dimensions.check(connection)
-            self._insert(connection, batch, ids)
-            self._insert_details(connection, batch, ids, lines)
+            self._insert(connection, batch, found.ids)
+            self._insert_details(connection, batch, found)
 
     def _register(self, batch: Batch) -> None:
         seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
@@ -126,6 +149,8 @@ class BatchWriter:
 
     def _ids(self, batch: Batch) -> dict[DimensionTable, dict[str, int]]:
         rows = [*batch.rows, *batch.profiles, *batch.outliers]
+        rows += [row for row in batch.exceptions if row.endpoint]
+        raised = {endpoint for _key, endpoint, _start in batch.raised if endpoint}
 
         def extra(table: DimensionTable, name: str) -> dict[str, Any]:
             """First seen not now, but by the rows: a batch may be late, or from elsewhere."""
@@ -139,7 +164,9 @@ class BatchWriter:
 
         return self._dimensions.resolve(
             {
-                Endpoint: {row.endpoint for row in rows}.union(batch.touched, batch.left_out),
+                Endpoint: {row.endpoint for row in rows}.union(
+                    batch.touched, batch.left_out, raised
+                ),
                 Version: {batch.version},
                 Group: {row.group for row in rows if row.group is not None},
                 Client: {row.ip for row in rows if row.ip is not None},
@@ -191,12 +218,22 @@ class BatchWriter:
         self,
         connection: Connection,
         batch: Batch,
-        ids: dict[DimensionTable, dict[str, int]],
-        lines: Mapping[Frame, int],
+        found: Found,
     ) -> None:
+        ids = found.ids
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
-        profiles.insert(connection, batch, columns, lines, self._source)
+        profiles.insert(connection, batch, columns, found.lines, self._source)
+        exceptions.insert_all(
+            connection,
+            batch,
+            request_columns=columns,
+            endpoints=ids[Endpoint],
+            version_id=version_id,
+            groups=found.groups,
+            sources=found.blocks,
+            day_start=self._calendar.day_start,
+        )
         left_out = [(ids[Endpoint][name], hits) for name, hits in batch.left_out.items()]
         profiles.insert_skipped(connection, left_out, version_id, _now_ms())
 
@@ -224,7 +261,7 @@ def _request_columns(
     def columns(row: Row) -> tuple[Any, ...]:
         return (
             row.time_ms,
-            endpoints[row.endpoint],
+            endpoints[row.endpoint] if row.endpoint else None,
             version_id,
             None if row.group is None else groups[row.group],
             None if row.ip is None else clients[row.ip],

@@ -202,6 +202,7 @@ def test_what_is_public() -> None:
         "add_database_pruning_schedule",
         "add_graph",
         "bind",
+        "capture",
         "config",
         "create_panel",
     }
