@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from fmd_admin.records import Batch, Block, Frame, Link, Occurrence, RaisedCount, RaisedFrame
 from fmd_admin.store import exception_detail
 from fmd_admin.store.exception_detail import ExceptionDetail
 from fmd_admin.store.exception_models import (
@@ -19,6 +21,7 @@ from fmd_admin.store.exception_models import (
 )
 from fmd_admin.store.models import Endpoint, Version
 from fmd_admin.store.store import Store
+from fmd_admin.store.writer import BatchWriter
 
 
 @dataclass
@@ -96,6 +99,29 @@ def sources(store: Store) -> dict[int, str]:
         return {
             row.id: row.text for row in connection.execute(select(SourceBlock.id, SourceBlock.text))
         }
+
+
+def store_exceptions(store: Store) -> None:
+    """A group with a chain, source, and counts of some days."""
+    now_ms = time.time_ns() // 1_000_000
+    key = (("shop.BasketEmpty", "shop.basket", "total"), ("KeyError", "shop.basket", "price"))
+    block = Block("shop/basket.py", "total", "def total(items):\n    return price(items[0])")
+    frames = [
+        RaisedFrame(Frame("flask/app.py", 880, "Flask.dispatch_request", False), block, 879),
+        RaisedFrame(Frame("shop/basket.py", 12, "total", True), block, 11),
+    ]
+    made = Occurrence(now_ms, "shop.basket", 12.5, 500, "GET", "anna", "192.0.2.7", key, False)
+    made.links = [
+        Link("shop.BasketEmpty", "there is nothing to pay for", "", frames, 4),
+        Link("KeyError", "'tea'", "cause", frames),
+    ]
+    made.url, made.values = "http://shop/basket?item=tea", {"item": ["tea"]}
+    batch = Batch("exceptions", 1, "1.1", exceptions=[made])
+    for days in range(4):
+        time_ms = now_ms - days * 86_400_000
+        place = (key, "shop.basket", time_ms - time_ms % 900_000)
+        batch.raised[place] = RaisedCount(3 + days, time_ms, time_ms)
+    BatchWriter(store, lambda: 1).write(batch)
 
 
 def load_module(path: Path, name: str, text: str) -> Any:

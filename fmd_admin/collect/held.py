@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
@@ -14,17 +15,18 @@ from ..records import ExceptionKey
 
 #: Lines kept of a stack: so many from its outer end, and so many from its inner one.
 OUTER = 20
-INNER = 80
+INNER = 64
 #: Steps along the tracebacks of a chain; deeper stacks are cut at their inner end.
-MAX_STEPS = 1_000
+MAX_STEPS = 16 * INNER
 #: Exceptions of a chain that are looked at.
 MAX_CHAIN = 8
 #: Longest part of a message that is looked at.
 MAX_LOOK = 4_000
-#: Innermost frames among which the host's own is looked for.
-_MAX_INNER = 100
-#: A frame in another form: where it is, and its globals.
 _Spot = tuple[CodeType, int]
+
+#: Goes so many steps along a traceback, without Python's interpreter. Raises AttributeError where
+#: it ends.
+_skip = attrgetter(".".join(["tb_next"] * INNER))
 
 CAUSE = "cause"
 CONTEXT = "context"
@@ -70,25 +72,42 @@ class Stack:
         self.error = error
         self.how = how
         #: Its traceback, or frames where it was never raised; the outermost first.
-        self.points: list[Any] = []
-        self.cut = 0
-        tb = error.__traceback__
-        points, append = self.points, self.points.append
-        while tb is not None and steps > 0:
-            append(tb)
-            tb = tb.tb_next
-            steps -= 1
-        if tb is not None:
-            # How many more there are nobody counts: it could be any number.
-            self.cut = 1
-        self.steps = len(points)
+        self.points: list[Any] = _walk(error.__traceback__, OUTER)
+        self.cut = self.steps = 0
+        if len(self.points) == OUTER:
+            self._add_inner_end(self.points[-1].tb_next, steps)
+
+    def _add_inner_end(self, tb: TracebackType | None, steps: int) -> None:
+        """Add the last lines of a traceback, without looking at each one before them."""
+        starts: list[TracebackType | None] = [tb]
+        more = False
+        while tb is not None:
+            try:
+                tb = _skip(tb)
+            except AttributeError:
+                break  # It ends before.
+            if tb is None:
+                break
+            self.steps += INNER
+            if self.steps >= steps:
+                more = True
+                break
+            starts.append(tb)
+        # At least as many as are kept, at most twice as many.
+        begin = max(len(starts) - 2, 0)
+        inner = _walk(starts[begin], 2 * INNER)
+        self.cut = begin * INNER + max(len(inner) - INNER, 0)
+        if more:
+            # How many there are beyond nobody counts: it could be any number.
+            self.cut += 1
+        self.points += inner[-INNER:]
 
     def place(self, is_own: Callable[[str], bool]) -> tuple[Any, CodeType] | None:
         """Return the globals and code of the innermost own frame, or of the innermost one."""
         points = self.points
         if not points:
             return None
-        for point in reversed(points[-_MAX_INNER:]):
+        for point in reversed(points):
             frame = _frame(point)
             if is_own(frame.f_code.co_filename):
                 return frame.f_globals, frame.f_code
@@ -97,13 +116,8 @@ class Stack:
 
     def link(self) -> HeldLink:
         """Return what is kept of it."""
-        points, cut = self.points, self.cut
-        if len(points) > OUTER + INNER:
-            cut += len(points) - OUTER - INNER
-            points = points[:OUTER] + points[-INNER:]
-        return HeldLink(
-            type_name(type(self.error)), message(self.error), self.how, _spots(points), cut
-        )
+        name, text = type_name(type(self.error)), message(self.error)
+        return HeldLink(name, text, self.how, _spots(self.points), self.cut)
 
 
 def chain(error: BaseException) -> list[Stack]:
@@ -149,6 +163,16 @@ def message(error: BaseException) -> str:
         return str(error)[:MAX_LOOK]
     except Exception:  # noqa: BLE001 - an exception that cannot even be shown
         return "(it raises an exception when it is turned into text)"
+
+
+def _walk(tb: TracebackType | None, most: int) -> list[TracebackType]:
+    found: list[TracebackType] = []
+    append = found.append
+    while tb is not None and most > 0:
+        append(tb)
+        tb = tb.tb_next
+        most -= 1
+    return found
 
 
 def _frame(point: Any) -> FrameType:

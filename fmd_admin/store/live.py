@@ -166,6 +166,11 @@ def delete_profiles(connection: Connection, ids: Sequence[int]) -> int:
     return connection.execute(delete(Profile).where(Profile.id.in_(ids))).rowcount
 
 
+def delete_exceptions(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete stored exceptions; their counts and the requests they belong to stay."""
+    return connection.execute(delete(ExceptionRow).where(ExceptionRow.id.in_(ids))).rowcount
+
+
 def delete_outliers(connection: Connection, ids: Sequence[int]) -> int:
     """Delete outliers; the requests they belong to stay."""
     return connection.execute(delete(Outlier).where(Outlier.id.in_(ids))).rowcount
