@@ -5,9 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from . import faults, history, memory, overhead, pages, profiler, retention, spool, storage, throughput
+from . import (
+    errors,
+    faults,
+    history,
+    memory,
+    overhead,
+    pages,
+    profiler,
+    retention,
+    spool,
+    storage,
+    throughput,
+)
 
 COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
+    "errors": errors.main,
     "faults": faults.main,
     "history": history.main,
     "memory": memory.main,

@@ -9,6 +9,7 @@ from .compat.dashboard import (
     add_graph,
     bind,
     blueprint,
+    capture,
     config,
 )
 from .extension import FMDAdmin
@@ -23,6 +24,7 @@ __all__ = [
     "add_graph",
     "bind",
     "blueprint",
+    "capture",
     "config",
     "create_panel",
     "header_auth",

@@ -121,7 +121,11 @@ def rebuild_rollups(ctx: click.Context) -> None:
     "kinds",
     multiple=True,
     type=click.Choice(
-        [k.name for k in retention.KINDS if k.name != retention.LINES and retention.tables_of(k)]
+        [
+            k.name
+            for k in retention.KINDS
+            if k.name not in retention.FOLLOW and retention.tables_of(k)
+        ]
     ),
     help="Only this kind of data; may be given several times.",
 )

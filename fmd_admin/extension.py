@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask
+from flask import Flask, current_app, has_app_context
 
 from . import settings as settings_table
 from .errors import BindError
@@ -19,6 +20,8 @@ from .store.store import Store
 
 if TYPE_CHECKING:
     from flask_admin import Admin
+
+logger = logging.getLogger("fmd_admin")
 
 EXTENSION = "fmd_admin"
 _Function = TypeVar("_Function", bound=Callable[[], Any])
@@ -126,6 +129,17 @@ class FMDAdmin:
         for monitor in self._monitors.values():
             monitor.jobs.add_pruning_schedule(weeks_to_keep, delete_custom_graph_data, cron)
 
+    def capture(self, error: BaseException) -> None:
+        """Record an exception that the app handles, with the request it happened in.
+
+        ``error`` is what ``except … as error`` gives. To be called in the app's context, or
+        anywhere if this is bound to one app only. It never raises.
+        """
+        monitor = of_context()
+        if monitor is None and len(self._monitors) == 1:
+            monitor = next(iter(self._monitors.values()))
+        capture_in(monitor, error)
+
     @property
     def admin(self) -> Admin:
         """The panel's ``flask_admin.Admin``: any Flask-Admin view can be added to it."""
@@ -146,6 +160,32 @@ def of(app: Flask) -> Monitor:
     if not isinstance(monitor, Monitor):
         raise BindError(f"fmd_admin is not bound to {app.name!r}. Bind it with: FMDAdmin(app)")
     return monitor
+
+
+def of_context() -> Monitor | None:
+    """Return what is bound to the app in whose context this runs, if there is one."""
+    app: Any = current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
+    found = None if app is None else app.extensions.get(EXTENSION)
+    return found if isinstance(found, Monitor) else None
+
+
+def capture_in(monitor: Monitor | None, error: object) -> None:
+    """Record ``error`` in ``monitor``; say in the log where there is nothing to record it in."""
+    if not isinstance(error, BaseException):
+        logger.error(
+            "fmd_admin: capture() was given %r, which is no exception. Call it as capture(error) "
+            "in 'except Exception as error:'.",
+            type(error).__name__,
+        )
+    elif monitor is None:
+        logger.error(
+            "fmd_admin: capture() found no app, and %s is not recorded. Call it while a request "
+            "is handled, or in 'with app.app_context():'.",
+            type(error).__name__,
+        )
+    else:
+        # The host's frame is two calls above: the one of its capture, and this one.
+        monitor.exceptions.capture(error, depth=3)
 
 
 def open_store(values: settings_table.Settings, folder: Path | str | None = None) -> Store:

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from .admin.context import Panel
 from .admin.mount import Mount
 from .collect.address import anonymized
 from .collect.collector import Collector
+from .collect.exceptions import Exceptions
+from .collect.held import Held
 from .collect.innermost import wrap_innermost
 from .collect.redaction import Redactor, words_of
 from .collect.tracing import Rules
@@ -87,6 +90,7 @@ class Monitor:
             self.store,
             lambda: self.config.values.monitor_level,
             self._source,
+            self._clean_source,
         )
         self.jobs = Jobs(
             self.store,
@@ -116,6 +120,14 @@ class Monitor:
             faults=self.faults,
             call=Collector.__call__.__code__,
             import_name=app.import_name,
+        )
+        self.exceptions = Exceptions(
+            # Asked each time: a child that was forked counts anew.
+            count=lambda *one: self.recorder.tallies.count_raised(*one),
+            append_heavy=self.recorder.append_heavy,
+            loose=self._keep_loose,
+            frames=self.watch.frames,
+            faults=self.faults,
         )
         self.panel: Panel | None = None
         #: Where the panel hangs in the host's WSGI chain; None where the app only measures.
@@ -170,6 +182,7 @@ class Monitor:
                 append=self.recorder.append,
                 touched=self.recorder.touched,
                 faults=self.faults,
+                exceptions=self.exceptions,
                 group_by=group_by,
                 get_ip=get_ip,
                 hold=self.recorder.hold,
@@ -185,6 +198,7 @@ class Monitor:
                 "measured outside of it. Bind fmd_admin before adding that middleware."
             )
         self._apply()
+        self.exceptions.watch(app)
         lifecycle.watch(self)
 
     def _prepare(self) -> None:
@@ -242,18 +256,20 @@ class Monitor:
             logger.error("fmd_admin: %s It is not used; reset it on the Settings page.", refusal)
 
     def _watch_requests(self) -> None:
-        """Take over what counts for levels 2 and 3."""
+        """Take over what counts for exceptions, and for levels 2 and 3."""
         values = self.config.values
         watch = self.watch
+        rules = Rules(
+            levels=self.config.levels,
+            default=values.monitor_level,
+            period_ms=values.sampling_period_ms,
+            words=words_of(values.redact),
+            ip=values.ip,
+            with_json=values.outlier_json_body,
+        )
+        self.exceptions.apply(rules)
         watch.apply(
-            Rules(
-                levels=self.config.levels,
-                default=values.monitor_level,
-                period_ms=values.sampling_period_ms,
-                words=words_of(values.redact),
-                ip=values.ip,
-                with_json=values.outlier_json_body,
-            ),
+            rules,
             constant=values.outlier_detection_constant,
             min_ms=values.outlier_min_ms,
             outliers_per_minute=values.outliers_per_minute,
@@ -267,6 +283,16 @@ class Monitor:
         """Return the text of a line of code as it may be stored."""
         redactor = Redactor(words_of(self.config.values.redact))
         return redactor.source(self.watch.frames.source(frame))
+
+    def _clean_source(self, text: str) -> str:
+        """Return the text of a function as it may be stored."""
+        redactor = Redactor(words_of(self.config.values.redact))
+        return "\n".join(map(redactor.source, text.split("\n")))
+
+    def _keep_loose(self, held: Held) -> None:
+        """Have an exception stored that belongs to no request."""
+        self.recorder.tallies.add_loose(partial(self.exceptions.occurrence, held, None))
+        self.recorder.start()
 
     def _clean_ip(self, address: str) -> str | None:
         how = self.config.values.ip
@@ -340,6 +366,7 @@ class Monitor:
         self.faults.after_fork()
         self.recorder.after_fork()
         self.watch.after_fork()
+        self.exceptions.after_fork()
         self.jobs.after_fork()
         self.config.forget()
 

@@ -117,6 +117,66 @@ class Outlier(Row):
     environ: dict[str, str] = field(default_factory=dict)
 
 
+class Block(NamedTuple):
+    """The text of a function, or of the lines around one where it is long or no function."""
+
+    file: str
+    function: str
+    text: str
+
+
+class RaisedFrame(NamedTuple):
+    """A line that an exception passed; ``first_line`` is the number of the block's first line."""
+
+    frame: Frame
+    block: Block
+    first_line: int
+
+
+@dataclass(slots=True)
+class Link:
+    """One exception of a chain. ``link`` is "cause" or "context", "" for the last one raised.
+
+    ``frames`` begin with the outermost; ``cut`` more were left out between ``OUTER`` and the rest.
+    The message is redacted.
+    """
+
+    type: str
+    message: str
+    link: str
+    frames: list[RaisedFrame] = field(default_factory=list)
+    cut: int = 0
+
+
+#: What exceptions are grouped by: (type, module, function) of the last one raised, then of those
+#: behind it.
+ExceptionKey = tuple[tuple[str, str, str], ...]
+
+
+@dataclass(slots=True)
+class Occurrence(Row):
+    """An exception in a request, with what came with it, redacted.
+
+    Outside of any request ``endpoint`` and ``method`` are empty, and the duration is 0.
+    """
+
+    key: ExceptionKey
+    handled: bool
+    links: list[Link] = field(default_factory=list)
+    url: str = ""
+    values: dict[str, list[str]] = field(default_factory=dict)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RaisedCount:
+    """How often an exception came, and the first and last time (UTC ms)."""
+
+    hits: int
+    first_ms: int
+    last_ms: int
+
+
 @dataclass(slots=True)
 class Batch:
     """What one process hands to the store at once, in strict order of ``sequence``.
@@ -125,8 +185,9 @@ class Batch:
     without, it counts batches and ``first`` is None. ``left_over``: of a process that is dead.
     ``writer`` names the process incarnation (new after a fork). ``touched`` holds the last
     request of endpoints at level 0 (endpoint → UTC ms). ``version`` is the host app's. ``left_out``
-    counts outliers over the cap, which are not stored (endpoint → number). ``dropped`` and
-    ``faults`` count over the life of the process.
+    counts outliers over the cap, which are not stored (endpoint → number). ``raised`` counts all
+    exceptions, also those that are not in ``exceptions``: by key, endpoint and the quarter of an
+    hour (UTC ms) they fell in. ``dropped`` and ``faults`` count over the life of the process.
     """
 
     writer: str
@@ -137,6 +198,8 @@ class Batch:
     profiles: list[Profile] = field(default_factory=list)
     outliers: list[Outlier] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    exceptions: list[Occurrence] = field(default_factory=list)
+    raised: dict[tuple[ExceptionKey, str, int], RaisedCount] = field(default_factory=dict)
     dropped: int = 0
     faults: int = 0
     first: int | None = None

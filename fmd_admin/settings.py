@@ -191,6 +191,7 @@ class Settings:
     keep_requests_days: int = days(30, "Raw requests (the sums per hour and day stay)")
     keep_profiles_days: int = days(14, "Profiles")
     keep_outliers_days: int = days(14, "Outliers")
+    keep_exceptions_days: int = days(30, "Exceptions (their counts per day stay)")
     keep_rollups_days: int = days(730, "Sums per hour and day, which charts are made of,")
     keep_graph_values_days: int = days(730, "Values of custom graphs")
     username: str = setting(

@@ -30,12 +30,14 @@ from .views.custom_graphs import CATEGORY as GRAPHS
 from .views.custom_graphs import GraphMenu, GraphPage, GraphsPage
 from .views.data import (
     EndpointsData,
+    ExceptionsData,
     GraphValuesData,
     OutliersData,
     ProfilesData,
     RequestsData,
     VersionsData,
 )
+from .views.exceptions import ExceptionsPage
 from .views.grouped import GroupedPage
 from .views.login import LoginPage
 from .views.outliers import OutliersPage
@@ -199,11 +201,13 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         ProfilerPage(),
         GroupedPage(),
         StatusCodesPage(),
+        ExceptionsPage(),
         OutliersPage(),
         GraphsPage(),
         GraphPage(),
         RequestsData(),
         OutliersData(),
+        ExceptionsData(),
         ProfilesData(),
         EndpointsData(),
         VersionsData(),

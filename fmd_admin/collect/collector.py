@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..faults import Faults
 from ..records import MAX_NAME, UNMATCHED, RequestRecord
+from .exceptions import Exceptions
 from .exchange import Exchange
 from .grouping import group_source
 from .watching import Watch, WatchedExchange
@@ -44,6 +45,7 @@ class Collector:
         append: Callable[[RequestRecord], None],
         touched: dict[str, int],
         faults: Faults,
+        exceptions: Exceptions,
         group_by: Any = None,
         get_ip: Callable[[], str | None] | None = None,
         hold: Callable[[RequestRecord], int] | None = None,
@@ -54,6 +56,8 @@ class Collector:
         self._append = append
         self._touched = touched
         self._faults = faults
+        self._exceptions = exceptions
+        self._raised = exceptions.raised
         self._group = group_source(group_by)
         self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
@@ -74,14 +78,17 @@ class Collector:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         watch = self.watch
         if watch is None:
-            exchange = Exchange(self._append, self._identify, environ, start_response)
+            exchange = Exchange(self._append, self._identify, environ, start_response, self._raised)
         else:
-            exchange = WatchedExchange(watch, self._identify, environ, start_response)
+            exchange = WatchedExchange(watch, self._identify, environ, start_response, self._raised)
         try:
             body = self._wsgi_app(environ, exchange.start)
-        except BaseException:
+        except BaseException as error:
             # Nothing was sent yet, whatever status was announced: the server answers with 500.
             exchange.status = ""
+            if exchange.endpoint is None:
+                self._identify(exchange, True)
+            self._exceptions.escaped(error, environ, exchange.endpoint or "")
             exchange.end()
             raise
         answer = exchange.around(body)

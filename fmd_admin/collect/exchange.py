@@ -15,6 +15,8 @@ from ..records import RequestRecord
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .raised import Raised
+
 _new = tuple.__new__
 
 
@@ -23,7 +25,7 @@ class Exchange:
 
     ``identify`` is called when the answer starts, inside the request context and after the view,
     or at the end (True) if the answer never started. It fills in ``endpoint`` (empty: no record),
-    ``group`` and ``ip``. Servers iterate over
+    ``group`` and ``ip``. ``raised`` holds the exceptions of running requests. Servers iterate over
     what ``__iter__`` returns, which is the host's own iterator: a chunk costs nothing extra.
     """
 
@@ -31,6 +33,7 @@ class Exchange:
         "_append",
         "_identify",
         "_iterator",
+        "_raised",
         "_start_response",
         "body",
         "endpoint",
@@ -48,9 +51,11 @@ class Exchange:
         identify: Callable[[Exchange, bool], None],
         environ: WSGIEnvironment,
         start_response: StartResponse,
+        raised: Raised,
     ) -> None:
         self._append = append
         self._identify = identify
+        self._raised = raised
         self.environ = environ
         self._start_response = start_response
         self.endpoint: str | None = None
@@ -80,8 +85,11 @@ class Exchange:
             # The host raised before it answered.
             self._identify(self, True)
         endpoint, self.endpoint = self.endpoint, ""
+        append = self._append
+        if self._raised:
+            append = self._raised.appender(self, append)
         if endpoint:
-            self._append(
+            append(
                 # What RequestRecord(…) does, at a third of its price.
                 _new(
                     RequestRecord,

@@ -74,7 +74,7 @@ class Frames:
             return known[1]
         line = self._line(code, instruction)
         frame = Frame(
-            file=self._shorten(code.co_filename),
+            file=self.short(code.co_filename),
             line=to_source(line) if to_source is not None else line,
             function=getattr(code, "co_qualname", code.co_name),
             own=self.is_own(code.co_filename),
@@ -86,7 +86,7 @@ class Frames:
 
     def file_of(self, file: str) -> tuple[str, bool]:
         """Return the path that is stored for a file on this machine, and whether it is own code."""
-        return self._shorten(file), self.is_own(file)
+        return self.short(file), self.is_own(file)
 
     def _line(self, code: CodeType, instruction: int) -> int:
         known = self._lines.get(id(code))
@@ -99,7 +99,8 @@ class Frames:
         at = bisect_right(known[1], instruction) - 1
         return known[2][at] if at >= 0 else code.co_firstlineno
 
-    def _shorten(self, file: str) -> str:
+    def short(self, file: str) -> str:
+        """Return ``file`` (as in a code object) as it is stored."""
         short = self._short.get(file)
         if short is None:
             if len(self._short) >= _MAX_CACHED:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from ..records import Outlier, Row
@@ -20,9 +20,6 @@ from .redaction import MAX_ITEMS, Redactor
 from .secret_texts import HIDDEN
 from .stacks import Stack
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
 #: Lines kept of a stack, counted from the innermost.
 MAX_STACK = 200
 ENDED_FIRST = "The request ended before its stack could be taken."
@@ -31,6 +28,8 @@ NOT_ON_A_THREAD = "The request was not on the stack of its thread when it passed
 _MAX_KEY = 200
 #: Longest kept URL.
 MAX_URL = 2_000
+#: Things that a cap tells apart in a minute.
+_MAX_CAPPED = 10_000
 _SAFE = "/!$&'()*+,;=:@"
 #: Proxies tell the client's address under many names.
 _CLIENT_KEY = re.compile(
@@ -41,10 +40,10 @@ _PATH_KEYS = frozenset({"PATH_INFO", "RAW_URI", "REQUEST_URI", "PATH_TRANSLATED"
 
 
 class Cap:
-    """Lets a number of outliers per endpoint and minute through."""
+    """Lets a number per minute through of each thing, such as the outliers of an endpoint."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self.per_minute = 20
+    def __init__(self, clock: Callable[[], float] = monotonic, per_minute: int = 20) -> None:
+        self.per_minute = per_minute
         self._clock = clock
         self.after_fork()
 
@@ -52,16 +51,16 @@ class Cap:
         """Count from zero: each process has its own cap."""
         self._lock = Lock()
         self._minute = 0
-        self._taken: dict[str, int] = {}
+        self._taken: dict[Hashable, int] = {}
 
-    def is_open(self, endpoint: str) -> bool:
+    def is_open(self, endpoint: Hashable) -> bool:
         """Tell whether one more would be let through now."""
         return (
             self._minute != int(self._clock() / 60)
             or self._taken.get(endpoint, 0) < self.per_minute
         )
 
-    def take(self, endpoint: str) -> bool:
+    def take(self, endpoint: Hashable) -> bool:
         """Count one; return whether it may be stored."""
         with self._lock:
             minute = int(self._clock() / 60)
@@ -69,6 +68,8 @@ class Cap:
                 self._minute = minute
                 self._taken.clear()
             taken = self._taken.get(endpoint, 0)
+            if not taken and len(self._taken) >= _MAX_CAPPED:
+                return False
             self._taken[endpoint] = taken + 1
             return taken < self.per_minute
 
@@ -100,20 +101,27 @@ class Facts:
 
 
 def collect_facts(
-    environ: WSGIEnvironment, request: Any, *, words: Iterable[str], ip: str, with_json: bool
+    environ: dict[str, Any],
+    request: Any,
+    *,
+    words: Iterable[str],
+    ip: str,
+    with_json: bool,
+    redactor: Redactor | None = None,
 ) -> Facts:
     """Return what came with a request. To be called inside of it.
 
     ``request`` is the host's request object; None if the request failed before there was one.
     Only what the host has read of the body is used: reading it here could wait for the client.
-    ``ip`` is the setting: "full", "anonymized" or "off".
+    ``ip`` is the setting: "full", "anonymized" or "off". A ``redactor`` that is passed in knows
+    secrets already, and learns those that are met.
     """
-    redactor = Redactor(words)
-    texts = _texts(environ)
+    redactor = redactor or Redactor(words)
+    texts = texts_of(environ)
     # First everything is looked at, so that each secret is known when the texts are finished.
     query = parse_qsl(_decoded(texts.get("QUERY_STRING", "")), keep_blank_values=True)
-    values = redactor.values([*query, *_read_form(request)])
-    body = redactor.json(_read_json(request)) if with_json else None
+    values = redactor.values([*query, *read_form(request)])
+    body = redactor.json(read_json(request)) if with_json else None
     path = _path(texts, request, redactor)
     if ip != "full":
         _hide_clients(texts, ip, redactor)
@@ -134,7 +142,7 @@ def collect_facts(
     )
 
 
-def _texts(environ: WSGIEnvironment) -> dict[str, str]:
+def texts_of(environ: dict[str, Any]) -> dict[str, str]:
     """Return what is text in the environment; servers and middlewares put anything into it."""
     texts = {}
     for key, value in environ.copy().items():
@@ -206,13 +214,13 @@ def _path(texts: Mapping[str, str], request: Any, redactor: Redactor) -> _Path:
     return _Path("".join(quoted), bool(hidden))
 
 
-def _read_form(request: Any) -> list[tuple[str, str]]:
+def read_form(request: Any) -> list[tuple[str, str]]:
     """Return the form's fields if the host has asked for them."""
     form = getattr(request, "__dict__", {}).get("form")
     return [] if form is None else [(str(k), str(v)) for k, v in form.items(multi=True)]
 
 
-def _read_json(request: Any) -> Any:
+def read_json(request: Any) -> Any:
     """Return the JSON body if the host has parsed it; werkzeug keeps it as (strict, silent)."""
     parsed = getattr(request, "_cached_json", (Ellipsis, Ellipsis))[0]
     return None if parsed is Ellipsis else parsed

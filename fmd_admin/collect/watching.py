@@ -23,6 +23,8 @@ from .watcher import Watcher
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .raised import Raised
+
 #: What an outlier weighs in a batch, in nodes of a tree.
 _OUTLIER = 100
 _new = tuple.__new__
@@ -145,6 +147,7 @@ class WatchedExchange(Exchange):
         identify: Callable[[Exchange, bool], None],
         environ: WSGIEnvironment,
         start_response: StartResponse,
+        raised: Raised,
     ) -> None:
         self._watch = watch
         #: The identity of the frame below which everything belongs to this request: the one that
@@ -160,6 +163,7 @@ class WatchedExchange(Exchange):
         # As Exchange does; calling it would cost every request.
         self._append = watch.append
         self._identify = identify
+        self._raised = raised
         self.environ = environ
         self._start_response = start_response
         self.endpoint = None
@@ -215,6 +219,9 @@ class WatchedExchange(Exchange):
             # The host raised before it answered.
             self._identify(self, True)
         endpoint, self.endpoint = self.endpoint, ""
+        append = watch.append
+        if self._raised:
+            append = self._raised.appender(self, append)
         if not endpoint:
             return
         start_ns, rules, detail = self.start_ns, self.rules, None
@@ -239,10 +246,10 @@ class WatchedExchange(Exchange):
                 self.ticket,
             ),
         )
-        if detail is not None and detail.weight:
+        if append is watch.append and detail is not None and detail.weight:
             watch.append_heavy(record)
         else:
-            watch.append(record)
+            append(record)
 
 
 class Detail:

@@ -185,6 +185,11 @@ class DashboardConfig:
         """Note the app that was bound."""
         self._state.app = ReferenceType(app)
 
+    @property
+    def bound(self) -> FMDAdmin | None:
+        """The extension that was bound last, if one was."""
+        return self._state.bound
+
     def add_graph(
         self, title: str, func: Callable[[], Any], trigger: Any = "interval", **schedule: Any
     ) -> None:

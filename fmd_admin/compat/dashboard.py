@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-from ..extension import FMDAdmin
+from ..extension import FMDAdmin, capture_in, of_context
 from .config import DashboardConfig
 from .old_links import lead_old_links
 
@@ -52,6 +52,15 @@ def add_graph(
     May be called before or after :func:`bind`.
     """
     config.add_graph(title, func, trigger, **schedule)
+
+
+def capture(error: BaseException) -> None:
+    """Record an exception that the app handles: see :meth:`FMDAdmin.capture`."""
+    monitor = of_context()
+    if monitor is None and config.bound is not None:
+        config.bound.capture(error)
+    else:
+        capture_in(monitor, error)
 
 
 def add_database_pruning_schedule(

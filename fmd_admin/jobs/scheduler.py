@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
 from ..settings import TABLE, Loaded
-from ..store import graph_sums, visitor_rebuild, visitor_weeks, visitors
+from ..store import exceptions, graph_sums, visitor_rebuild, visitor_weeks, visitors
 from ..store.calendar import Calendar
 from ..store.lease import Lease
 from ..store.models import RollupDelta
@@ -106,6 +106,7 @@ class Jobs:
                     self._kept_at = self._clock()
                     self._guarded("keeping the visitors", self.keep_visitors)()
                     self._guarded("summing values of graphs", self.sum_graphs)()
+                    self._guarded("merging exceptions", self.tidy_exceptions)()
             elif self._scheduler is None:
                 self._start_scheduler()
             elif self._graphs is not None:
@@ -191,6 +192,10 @@ class Jobs:
         """Sum the values of custom graphs that are complete."""
         graph_sums.tend(self._store, self._lease.fence)
 
+    def tidy_exceptions(self) -> None:
+        """Merge the counts of exceptions, and delete those of which there are enough."""
+        exceptions.tidy(self._store, self._lease.fence)
+
     def _merge_some(self, connection: Connection) -> int:
         self._lease.fence(connection)
         return merge_deltas(connection, self._store.timezone, limit=MERGE_AT_ONCE)
@@ -238,6 +243,12 @@ class Jobs:
             self._guarded("summing values of graphs", self.sum_graphs),
             IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
             id="sum_graphs",
+            next_run_time=datetime.now(timezone.utc),
+        )
+        scheduler.add_job(
+            self._guarded("merging exceptions", self.tidy_exceptions),
+            IntervalTrigger(seconds=UPKEEP_EVERY_S, timezone=timezone.utc),
+            id="tidy_exceptions",
             next_run_time=datetime.now(timezone.utc),
         )
         scheduler.add_job(

@@ -48,7 +48,7 @@ def fill(
                 detail.add_to(batch, row)
             except Exception:  # noqa: BLE001 - counted, and logged once
                 # The request itself is stored all the same, and so are the others.
-                report("making a profile or an outlier of what was seen")
+                report("making a profile, outlier or exception of what was seen")
     return weight
 
 

@@ -6,7 +6,7 @@ The buffer is the spool, a file that outlives the process, or memory where there
 from __future__ import annotations
 
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from os import getpid
 from threading import Event, Lock, RLock, Thread
@@ -20,6 +20,7 @@ from .batching import clock_offset_ns, fill, storable
 from .left_overs import SpoolFolder
 from .spool import Spool, Taken, leave
 from .take_over import TakeOver
+from .tallies import Tallies
 from .vitals import WriteTimes
 
 #: Most rows of one transaction, so that no other process waits long for its turn.
@@ -102,7 +103,7 @@ class Recorder:
         # Re-entrant: inline mode flushes under it.
         self._flush_lock = RLock()
         self._drop_lock = Lock()
-        self._left_out: Counter[str] = Counter()
+        self.tallies = Tallies()
         self._weight = 0
         self._pending_weight = 0
         self._dropped = 0
@@ -187,8 +188,7 @@ class Recorder:
 
     def leave_out(self, endpoint: str) -> None:
         """Count an outlier that is not stored."""
-        with self._drop_lock:
-            self._left_out[storable(endpoint)] += 1
+        self.tallies.leave_out(endpoint)
 
     def start(self) -> None:
         """Start the flusher if it does not run yet."""
@@ -285,7 +285,7 @@ class Recorder:
             # empty, and levels, settings and jobs wait for us.
             batches = max(1, -(-self._unread // MAX_BATCH))
             while self._pending is not None or (
-                batches and (self._unread or self.touched or self._left_out)
+                batches and (self._unread or self.touched or self.tallies)
             ):
                 if self._pending is None:
                     batches -= 1
@@ -336,8 +336,6 @@ class Recorder:
         while self.touched:
             endpoint, start_ns = self.touched.popitem()
             touched[endpoint] = start_ns
-        with self._drop_lock:
-            left_out, self._left_out = self._left_out, Counter()
         self._sequence = found.last
         batch = Batch(
             writer=self._writer,
@@ -345,16 +343,16 @@ class Recorder:
             first=found.first,
             version=self._version,
             touched={storable(name): (ns + offset_ns) // 1_000_000 for name, ns in touched.items()},
-            left_out={storable(name): hits for name, hits in left_out.items()},
             dropped=self.dropped,
             faults=self._faults.total(),
         )
+        self.tallies.take_into(batch, self._faults.report)
         try:
             self._pending_weight = fill(
                 batch, taken, offset_ns, self._clean_ip, self._faults.report
             )
         except Exception:  # noqa: BLE001 - counted, and logged once
-            batch.rows, batch.profiles, batch.outliers = [], [], []
+            batch.rows, batch.profiles, batch.outliers, batch.exceptions = [], [], [], []
             self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
             self._lose(len(taken))
             self._faults.report("reading measured requests (they are dropped)")

@@ -39,6 +39,11 @@ class Dimensions:
         self._version = -1
         self.forget()
 
+    @property
+    def version(self) -> int:
+        """The version of the configuration that the known ids are of."""
+        return self._version
+
     def forget(self) -> None:
         """Drop all known ids."""
         self._cache = {Endpoint: {}, Version: {}, Group: {}, Client: {}}

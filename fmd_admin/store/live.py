@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import SettingsError
 from ..settings import Loaded, Settings, spec
 from . import visitors
+from .exception_models import ExceptionDay, ExceptionRow
 from .models import (
     Config,
     Day,
@@ -37,6 +38,7 @@ _TIMEZONE = "_timezone"
 _MEASUREMENTS = (
     *(Request, Profile, Outlier, OutlierSkipped),
     *(RollupDelta, Hour, HourStatus, Day, DayStatus),
+    *(ExceptionRow, ExceptionDay),
 )
 
 
@@ -162,6 +164,11 @@ def delete_requests(connection: Connection, ids: Sequence[int]) -> int:
 def delete_profiles(connection: Connection, ids: Sequence[int]) -> int:
     """Delete profiles; the requests they belong to stay."""
     return connection.execute(delete(Profile).where(Profile.id.in_(ids))).rowcount
+
+
+def delete_exceptions(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete stored exceptions; their counts and the requests they belong to stay."""
+    return connection.execute(delete(ExceptionRow).where(ExceptionRow.id.in_(ids))).rowcount
 
 
 def delete_outliers(connection: Connection, ids: Sequence[int]) -> int:

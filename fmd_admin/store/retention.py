@@ -36,11 +36,20 @@ from .visitor_models import Kind as Visitor
 COUNTED = 10_000
 #: In a plan: groups and clients that nothing stored refers to. They have no age.
 NAMES = "names"
-#: The kind that is as old as the profiles it is in.
 LINES = "code_lines"
 PROFILES = "profiles"
-#: How much older lines must be: they are marked as seen a day late at most.
-_LINES_SPARE_MS = 48 * HOUR_MS
+SOURCES = "sources"
+EXCEPTIONS = "exceptions"
+EXCEPTION_GROUPS = "exception_groups"
+ROLLUPS = "rollups"
+#: Kinds that others refer to: they are as old as those, and go after all of them.
+FOLLOW = {
+    LINES: (PROFILES,),
+    SOURCES: (EXCEPTIONS,),
+    EXCEPTION_GROUPS: (EXCEPTIONS, ROLLUPS),
+}
+#: How much older they must be: they are marked as seen a day late at most.
+_SPARE_MS = 48 * HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,16 @@ KINDS = (
         chunk=200,
     ),
     Kind(
-        "rollups",
+        EXCEPTIONS,
+        "Exceptions",
+        (Aged("fmd_exception", "time"),),
+        "KEEP_EXCEPTIONS_DAYS",
+        by_schedule=True,
+        chunk=200,
+    ),
+    Kind(SOURCES, "Code in no exception", (Aged("fmd_source", "seen_at"),)),
+    Kind(
+        ROLLUPS,
         "Sums per hour and day",
         (
             Aged("fmd_status", "hour"),
@@ -140,8 +158,14 @@ KINDS = (
             Aged(
                 "fmd_visitor_day", "day", ("kind", (*Visitor, *(kind + WEEK for kind in Visitor)))
             ),
+            Aged("fmd_exception_day", "day"),
         ),
         "KEEP_ROLLUPS_DAYS",
+    ),
+    Kind(
+        EXCEPTION_GROUPS,
+        "Groups of exceptions without any",
+        (Aged("fmd_exception_group", "seen_at"),),
     ),
     Kind(
         "graph_values",
@@ -187,14 +211,13 @@ def plan(settings: Settings, zone: ZoneInfo, now_ms: int) -> dict[str, int]:
 
 
 def with_lines(plan: Mapping[str, int], now_ms: int) -> dict[str, int]:
-    """Return a plan with the lines of code that go with its profiles, right after these."""
-    found = {}
-    for name, before_ms in plan.items():
-        if name != LINES:
-            found[name] = before_ms
-        if name == PROFILES:
-            found[LINES] = min(before_ms, now_ms) - _LINES_SPARE_MS
-    return found
+    """Return a plan with what goes with its kinds: lines of code, groups of exceptions."""
+    found = {name: before_ms for name, before_ms in plan.items() if name not in FOLLOW}
+    for name, leaders in FOLLOW.items():
+        if all(leader in found for leader in leaders):
+            found[name] = min(now_ms, *(found[leader] for leader in leaders)) - _SPARE_MS
+    order = [kind.name for kind in KINDS if kind.name in found]
+    return {name: found[name] for name in (*order, *(found.keys() - set(order)))}
 
 
 def any_before(connection: Connection, aged: Aged, before_ms: int) -> bool:

@@ -18,7 +18,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ..errors import StoreError
 from ..settings import Settings
-from . import hosts, import_models, job_models, visitor_models  # noqa: F401 - all tables
+from . import (  # noqa: F401 - a store has all tables
+    exception_models,
+    hosts,
+    import_models,
+    job_models,
+    visitor_models,
+)
 from .engine import (
     SNAPSHOT,
     WRITE,

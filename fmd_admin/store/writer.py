@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, PartlyStoredError, StoreError
-from ..records import Batch, Frame, Row
-from . import profiles, visitor_deltas
+from ..records import Batch, Block, ExceptionKey, Frame, Row
+from . import exceptions, profiles, visitor_deltas
 from .aggregate import Aggregate, Calendar
 from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
@@ -27,8 +27,18 @@ from .types import METHOD_CODES
 from .visitor_deltas import Visit, to_ns
 from .visitor_models import VisitorDelta
 
+K = TypeVar("K")
 #: Deletions between reading ids and using them are rare; a second try nearly always does.
 _TRIES = 5
+
+
+class Found(NamedTuple):
+    """Ids of what a batch refers to."""
+
+    ids: dict[DimensionTable, dict[str, int]]
+    lines: Mapping[Frame, int]
+    groups: Mapping[ExceptionKey, int]
+    blocks: Mapping[Block, int]
 
 
 class BatchWriter:
@@ -37,16 +47,22 @@ class BatchWriter:
     A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
     mark tells whether it is there already, so that a batch may be tried again after any error.
     ``level`` gives the level of endpoints that are seen for the first time, ``source`` the text
-    of a line of code.
+    of a line of code. ``clean_source`` takes secrets out of the text of a function.
     """
 
     def __init__(
-        self, store: Store, level: Callable[[], int], source: SourceOf = source_line
+        self,
+        store: Store,
+        level: Callable[[], int],
+        source: SourceOf = source_line,
+        clean_source: exceptions.CleanSource = str,
     ) -> None:
         self._store = store
         self._level = level
         self._source = source
         self._lines = CodeLines(store, source)
+        self._groups = exceptions.Groups(store)
+        self._blocks = exceptions.Blocks(store, clean_source)
         self._dimensions = Dimensions(store)
         self._calendar = Calendar(store.timezone)
         self._registered: str | None = None
@@ -54,8 +70,12 @@ class BatchWriter:
     def after_fork(self) -> None:
         """Forget what the parent knew: the child is a writer of its own."""
         self._dimensions.forget()
-        self._lines.forget()
+        self._forget_rows()
         self._registered = None
+
+    def _forget_rows(self) -> None:
+        for rows in (self._lines, self._groups, self._blocks):
+            rows.forget()
 
     def write(self, batch: Batch) -> None:
         """Store ``batch`` unless it is stored already. Raises what the database raises.
@@ -75,15 +95,20 @@ class BatchWriter:
                 self._register(batch)
             try:
                 ids = self._ids(batches)
-                frames = chain.from_iterable(map(profiles.frames, batches))
-                lines = self._lines.resolve(frames)
-                self._store.transact(partial(self._store_once, batches, ids, lines))
+                version = self._dimensions.version
+                found = Found(
+                    ids,
+                    self._lines.resolve(_of_all(profiles.frames, batches)),
+                    self._groups.at(version).resolve(_of_all(exceptions.keys, batches)),
+                    self._blocks.resolve(_of_all(exceptions.blocks, batches)),
+                )
+                self._store.transact(partial(self._store_once, batches, found))
                 return
             except StaleDimensions:
                 continue
             except (DataError, IntegrityError, ProgrammingError, ValueError, TypeError) as error:
                 self._dimensions.forget()
-                self._lines.forget()
+                self._forget_rows()
                 if isinstance(error, IntegrityError) and left:
                     continue  # A name may have been deleted while its id was used.
                 check_schema(self._store)  # Missing tables are no fault of these rows.
@@ -93,15 +118,14 @@ class BatchWriter:
     def _store_once(
         self,
         batches: Sequence[Batch],
-        ids: dict[DimensionTable, dict[str, int]],
-        lines: Mapping[Frame, int],
+        found: Found,
         connection: Connection,
     ) -> None:
         if self._claim(connection, batches[0]):
             self._dimensions.check(connection)
             for batch in batches:
-                self._insert(connection, batch, ids)
-                self._insert_details(connection, batch, ids, lines)
+                self._insert(connection, batch, found.ids)
+                self._insert_details(connection, batch, found)
 
     def _register(self, batch: Batch) -> None:
         seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
@@ -137,7 +161,7 @@ class BatchWriter:
 
     def _ids(self, batches: Sequence[Batch]) -> dict[DimensionTable, dict[str, int]]:
         rows = [row for batch in batches for row in _all_rows(batch)]
-        names = [name for batch in batches for name in (*batch.touched, *batch.left_out)]
+        names = [name for batch in batches for name in _bare_names(batch)]
 
         def extra(table: DimensionTable, name: str) -> dict[str, Any]:
             """First seen not now, but by the rows: a batch may be late, or from elsewhere."""
@@ -206,12 +230,22 @@ class BatchWriter:
         self,
         connection: Connection,
         batch: Batch,
-        ids: dict[DimensionTable, dict[str, int]],
-        lines: Mapping[Frame, int],
+        found: Found,
     ) -> None:
+        ids = found.ids
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
-        profiles.insert(connection, batch, columns, lines, self._source)
+        profiles.insert(connection, batch, columns, found.lines, self._source)
+        exceptions.insert_all(
+            connection,
+            batch,
+            request_columns=columns,
+            endpoints=ids[Endpoint],
+            version_id=version_id,
+            groups=found.groups,
+            sources=found.blocks,
+            day_start=self._calendar.day_start,
+        )
         left_out = [(ids[Endpoint][name], hits) for name, hits in batch.left_out.items()]
         profiles.insert_skipped(connection, left_out, version_id, _now_ms())
 
@@ -239,7 +273,7 @@ def _request_columns(
     def columns(row: Row) -> tuple[Any, ...]:
         return (
             row.time_ms,
-            endpoints[row.endpoint],
+            endpoints[row.endpoint] if row.endpoint else None,
             version_id,
             None if row.group is None else groups[row.group],
             None if row.ip is None else clients[row.ip],
@@ -252,7 +286,19 @@ def _request_columns(
 
 
 def _all_rows(batch: Batch) -> Iterator[Row]:
-    return chain(batch.rows, batch.profiles, batch.outliers)
+    # An exception may be raised outside of any endpoint.
+    raised = (row for row in batch.exceptions if row.endpoint)
+    return chain(batch.rows, batch.profiles, batch.outliers, raised)
+
+
+def _bare_names(batch: Batch) -> Iterator[str]:
+    """Yield the endpoints of what is only counted."""
+    raised = (endpoint for _key, endpoint, _start in batch.raised if endpoint)
+    return chain(batch.touched, batch.left_out, raised)
+
+
+def _of_all(part: Callable[[Batch], Iterable[K]], batches: Sequence[Batch]) -> Iterator[K]:
+    return chain.from_iterable(map(part, batches))
 
 
 def _first(batch: Batch) -> int:

@@ -88,8 +88,9 @@
     };
   }
 
-  /** Hits a day, stacked by endpoint. */
+  /** Hits a day, stacked by endpoint; with a noun they are no requests. */
   function stacked(data, color, width) {
+    const counted = data.noun ? (value) => `${number.format(value)} ${data.noun}` : requests;
     const fill = (series, index) =>
       color(series.other ? "series-other" : `series-${(index % 9) + 1}`);
     const datasets = data.series.map((series, index) => ({
@@ -105,13 +106,14 @@
       barPercentage: 1,
     }));
     return {
-      height: width < 500 ? 380 : 420,
+      height: data.noun ? 260 : width < 500 ? 380 : 420,
       config: {
         type: "bar",
         data: { labels: data.days, datasets },
         options: {
           interaction: { mode: "index", intersect: false },
           ...links((_, event) => {
+            if (data.noun) return null;
             const [bar] = event.chart.getElementsAtEventForMode(
               event.native, "nearest", { intersect: true }, false,
             );
@@ -139,7 +141,7 @@
                 title: ([item]) => (item ? longDay(item.label) : ""),
                 label: (item) => ` ${item.dataset.label}: ${number.format(item.raw)}`,
                 footer: (items) =>
-                  `All: ${requests(items.reduce((sum, item) => sum + item.raw, 0))}`,
+                  `All: ${counted(items.reduce((sum, item) => sum + item.raw, 0))}`,
               },
             },
           },

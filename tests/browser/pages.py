@@ -6,6 +6,7 @@ import re
 
 from sqlalchemy import func, select
 
+from fmd_admin.store.exception_models import ExceptionGroup
 from fmd_admin.store.job_models import CustomGraph
 from fmd_admin.store.models import Outlier, Request
 
@@ -17,14 +18,15 @@ _NEEDS_REQUEST = re.compile(r"/endpoint/|details|requests/delete")
 def every_page(site: Site) -> list[str]:
     """The addresses of all pages an admin can see, one of each look.
 
-    Those of an endpoint, request, version, profile, outlier or graph are left out as long as there
-    is none. The last one is the error page (404).
+    Those of an endpoint, request, version, profile, outlier, exception or graph are left out as
+    long as there is none. The last one is the error page (404).
     """
     with site.store.read() as connection:
         request_id = connection.scalar(select(func.max(Request.id)))
         endpoint_id = connection.scalar(select(Request.endpoint_id).where(Request.id == request_id))
         outlier = connection.execute(select(Outlier.endpoint_id, Outlier.id)).first()
         graph_id = connection.scalar(select(func.min(CustomGraph.id)))
+        group_key = connection.scalar(select(func.max(ExceptionGroup.id)))
     found = [
         "/overview",
         "/hourly-utilization",
@@ -48,11 +50,14 @@ def every_page(site: Site) -> list[str]:
         "/ips-versions",
         "/user-performance",
         "/outliers",
+        "/exceptions",
+        f"/endpoint/{endpoint_id}/exceptions",
         "/custom-graphs",
         "/data/requests",
         f"/data/requests/details?id={request_id}",
         f"/data/requests/delete?ids={request_id}",
         "/data/outliers",
+        "/data/exceptions",
         "/data/profiles",
         "/data/endpoints",
         "/data/versions",
@@ -73,6 +78,8 @@ def every_page(site: Site) -> list[str]:
             f"/endpoint/{outlier.endpoint_id}/profiler?range=24h",
             f"/endpoint/{outlier.endpoint_id}/grouped-profiler?range=24h",
         ]
+    if group_key is not None:
+        found[:0] = [f"/exceptions/{group_key}", f"/exceptions/{group_key}/delete"]
     if graph_id is not None:
         found[:0] = [f"/custom-graph/{graph_id}", f"/custom-graph/{graph_id}/delete"]
     return [path for path in found if request_id is not None or not _NEEDS_REQUEST.search(path)]

@@ -14,6 +14,7 @@ from fmd_admin.records import Row
 from fmd_admin.store import graphs
 from fmd_admin.store.job_models import CustomGraphValue
 
+from ..exceptions import store_exceptions
 from ..profiles import outlier, profile, store_batch
 from ..support import Bound
 from . import cdn
@@ -65,7 +66,7 @@ def overflow(visitor: Visitor) -> int:
 
 
 def fill_with_everything(bound: Bound) -> None:
-    """Something for every kind of page: requests, profiles, outliers, a custom graph."""
+    """Something for every kind of page: requests, profiles, outliers, exceptions, a graph."""
     fill(bound.monitor.store, history())
     store_batch(
         bound.monitor.store,
@@ -73,6 +74,7 @@ def fill_with_everything(bound: Bound) -> None:
         outliers=[outlier(json='{"a": [1]}'), outlier(stack=[], note="No threads.")],
         left_out={"shop.search": 3},
     )
+    store_exceptions(bound.monitor.store)
     now_ms = time.time_ns() // 1_000_000
     with bound.monitor.store.write() as connection:
         graphs.register(connection, "Users", "every minute", now_ms, now_ms + 60_000)
@@ -100,6 +102,7 @@ def test_everybody_can_use_it(
     pages = every_page(full)
     assert {"/custom-graph/1", "/reporting", "/system"} < set(pages)
     assert any("/outliers/" in page for page in pages)
+    assert any("/exceptions/" in page for page in pages)
     for path in pages:
         visitor.go(path)
         drawn(visitor)

@@ -203,6 +203,7 @@ def test_what_is_public() -> None:
         "add_graph",
         "bind",
         "blueprint",
+        "capture",
         "config",
         "create_panel",
         "header_auth",

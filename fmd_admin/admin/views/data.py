@@ -11,6 +11,7 @@ from sqlalchemy.orm import contains_eager
 from ...read import catalog
 from ...read.scope import Scope
 from ...store import graphs, live
+from ...store.exception_models import ExceptionGroup, ExceptionRow
 from ...store.job_models import CustomGraph, CustomGraphValue
 from ...store.models import Client, Endpoint, Group, Outlier, Profile, Request, Version
 from ...store.types import AllDigits, all_digits
@@ -129,6 +130,50 @@ class OutliersData(MeasuredData):
 
     def row_url(self, row: Outlier) -> str:
         return self.get_url("outliers.detail", endpoint_id=row.endpoint_id, outlier_id=row.id)
+
+
+class ExceptionsData(MeasuredData):
+    """Every stored exception in the page's range."""
+
+    explanation = "Exceptions that are stored; more were counted, which the page Exceptions says."
+    noun = ("exception", "exceptions")
+    delete_note = "Their stacks and values go, for good. They stay counted."
+    delete = staticmethod(live.delete_exceptions)
+    columns = (
+        _request_columns(ExceptionRow)[0],
+        Column(
+            "endpoint",
+            "Endpoint",
+            Endpoint.name,
+            lambda row: row.endpoint and row.endpoint.name,
+        ),
+        Column("type", "Type", ExceptionGroup.type, lambda row: row.raised.type),
+        Column("message", "Message", ExceptionRow.message, lambda row: row.message),
+        *_request_columns(ExceptionRow)[2:],
+    )
+    filters = request_filters(ExceptionRow)
+    own_order = (ExceptionRow.time, ExceptionRow.id)
+
+    def __init__(self) -> None:
+        super().__init__(ExceptionRow, "Exceptions", "data_exceptions")
+
+    def statement(self) -> Select[Any]:
+        return super().statement().options(contains_eager(ExceptionRow.raised))
+
+    def _joined(self, statement: Select[Any]) -> Select[Any]:
+        return (
+            statement.outerjoin(Endpoint, Endpoint.id == ExceptionRow.endpoint_id)
+            .join(ExceptionGroup, ExceptionGroup.id == ExceptionRow.group_key)
+            .join(Version, Version.id == ExceptionRow.version_id)
+            .outerjoin(Group, Group.id == ExceptionRow.group_id)
+            .outerjoin(Client, Client.id == ExceptionRow.client_id)
+        )
+
+    def row_url(self, row: ExceptionRow) -> str:
+        return self.get_url("exceptions.group", group_id=row.group_key, occurrence=row.id)
+
+    def row_name(self, row: Any) -> str:
+        return f"{row.raised.type}, id {row.id}"
 
 
 class ProfilesData(MeasuredData):

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as BaseResponse
 
 from ...errors import ScopeError
+from ...read.exceptions import counts as exception_counts
 from ...read.health import health
 from ...read.outliers import counts
 from ...read.overview import Overview, overview
@@ -71,6 +72,7 @@ class OverviewPage(Page):
                 asked = Asked(asked.search, asked.blueprint, "share", True, 1)
                 result = self._read(connection, scope, asked, size)
             outliers = counts(connection, scope)
+            exceptions = exception_counts(connection, scope)
             return self.page(
                 "fmd_admin/overview.html",
                 connection,
@@ -96,6 +98,13 @@ class OverviewPage(Page):
                     row.id: self.get_url("outliers.index", endpoint_id=row.id)
                     for row in result.rows
                     if row.id in outliers.stored
+                },
+                exceptions=exceptions,
+                exceptions_url=self.get_url("exceptions.index"),
+                exception_links={
+                    row.id: self.get_url("exceptions.index", endpoint_id=row.id)
+                    for row in result.rows
+                    if row.id in exceptions.by_endpoint
                 },
                 rate=_rate(scope, result.summary.hits),
                 health=health(connection, scope.now_ms),

@@ -57,6 +57,7 @@ ENDPOINT_TABS = (
     Tab("Users by version", "user_versions.index"),
     Tab("IPs by version", "ip_versions.index"),
     Tab("Status codes", "status_codes.index"),
+    Tab("Exceptions", "exceptions.index"),
     Tab("Outliers", "outliers.index"),
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),

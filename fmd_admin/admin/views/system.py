@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from ...read.system import System, Worker, system
 from ...store import prune_runs
 from ...store.prune_runs import Run
-from ...store.retention import BY_NAME, LINES, NAMES_LABEL, Amount, keep_days, label_of
+from ...store.retention import BY_NAME, FOLLOW, NAMES_LABEL, Amount, keep_days, label_of
 from ...store.types import from_millis, to_millis
 from .. import format
 from .pages import Page, is_admin
@@ -147,8 +147,9 @@ class SystemPage(Page):
     def _kept(self, name: str) -> str:
         """Say for how long a kind is kept, and by what."""
         kind = BY_NAME[name]
-        if name == LINES:
-            return "as long as profiles"
+        if name in FOLLOW:
+            kinds = [BY_NAME[leader].label for leader in FOLLOW[name]]
+            return f"as long as {' and '.join(kinds).lower()}"
         days = keep_days(kind, self.panel.config.values)
         weeks = self.panel.pruning.weeks_of(name)
         if weeks is None:

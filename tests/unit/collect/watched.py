@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+from fmd_admin.collect.exceptions import Exceptions
 from fmd_admin.collect.exchange import Exchange
+from fmd_admin.collect.raised import Raised
 from fmd_admin.collect.tracing import Rules
 from fmd_admin.collect.watching import Watch, WatchedExchange
 from fmd_admin.faults import Faults
@@ -69,7 +71,11 @@ class Watched:
             exchange.endpoint = rule.endpoint
 
         return WatchedExchange(
-            self.watch, identify, environ or environment(), lambda *_: lambda _: None
+            self.watch,
+            identify,
+            environ or environment(),
+            lambda *_: lambda _: None,
+            Raised(cast("Exceptions", None), self.heavy.append),
         )
 
     def request(self, view: Callable[[], object], environ: dict[str, Any] | None = None) -> None:

@@ -266,7 +266,7 @@ def test_what_is_wrong_is_said_at_once(
 
 def test_a_schedule_keeps_so_many_weeks(store: Store) -> None:
     made = pruning_schedule(2, False, {"hour": 3}, UTC)
-    assert made.kinds == ["requests", "profiles", "outliers"]
+    assert made.kinds == ["requests", "profiles", "outliers", "exceptions"]
     now = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
     plan = made.plan(UTC, int(now.timestamp() * 1000))
     before = int(datetime(2026, 11, 11, tzinfo=timezone.utc).timestamp() * 1000)

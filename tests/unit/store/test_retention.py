@@ -275,7 +275,8 @@ def pad(connection: Connection, aged: Aged) -> None:
                 fields[column.name] = number + 1
             elif not column.nullable:
                 kind = column.type.python_type if column.name != "method" else str
-                fields[column.name] = {bytes: b"", str: "GET"}.get(kind, number + 1)
+                text = f"{number}" if column.unique else "GET"
+                fields[column.name] = {bytes: b"", str: text, bool: True}.get(kind, number + 1)
         connection.execute(insert(aged.table).values(**fields))
 
 

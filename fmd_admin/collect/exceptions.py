@@ -1,0 +1,230 @@
+"""Exceptions of the host: unhandled ones, and those it passes to ``capture``.
+
+In the request's thread the way of the exception is walked once, it is counted under its type and
+place, and, if fewer than the cap were kept of the kind in this minute, what is needed later is
+held. Texts are redacted and source is read in the flusher.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import CodeType, SimpleNamespace
+from typing import Any
+
+from flask import Flask, got_request_exception, has_request_context, request
+from werkzeug.exceptions import HTTPException
+
+from ..faults import Faults
+from ..records import (
+    UNMATCHED,
+    ExceptionKey,
+    Frame,
+    Link,
+    Occurrence,
+    RaisedFrame,
+    RequestRecord,
+    Row,
+)
+from .frames import Frames
+from .held import Held, HeldLink, Stack, callers, calling_frame, chain, type_name
+from .outliers import Cap, collect_facts, read_json, texts_of
+from .raised import Raised
+from .redaction import Redactor
+from .source import block_of
+from .tracing import Rules
+
+#: Kept of a kind of exception in a minute by each process; the rest is counted.
+PER_MINUTE = 5
+#: A parsed JSON body is looked through for secrets if it is not longer than this.
+_MAX_JSON = 65_536
+#: In the dictionary of an exception that was captured.
+_MARK = "_fmd_admin_captured"
+
+
+class Exceptions:
+    """Notes the exceptions of one host app.
+
+    ``count`` takes (key, endpoint, UTC ms) and returns False where it has no room for another
+    key. ``append_heavy`` takes records with a detail, ``loose`` what was captured outside of any
+    request.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: Callable[[ExceptionKey, str, int], bool],
+        append_heavy: Callable[[RequestRecord], None],
+        loose: Callable[[Held], None],
+        frames: Frames,
+        faults: Faults,
+    ) -> None:
+        self.raised = Raised(self, append_heavy)
+        self._count = count
+        self._loose = loose
+        self._frames = frames
+        self._faults = faults
+        self._cap = Cap(per_minute=PER_MINUTE)
+        self._rules = Rules()
+
+    def apply(self, rules: Rules) -> None:
+        """Take over levels and settings."""
+        self._rules = rules
+
+    def watch(self, app: Flask) -> None:
+        """Note what ``app`` does not handle."""
+        got_request_exception.connect(self._unhandled, app)
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: the parent's requests are not here."""
+        self.raised.clear()
+        self._cap.after_fork()
+
+    def _unhandled(self, _sender: Any, exception: BaseException, **_more: Any) -> None:
+        self._guarded(exception, handled=False)
+
+    def capture(self, error: BaseException, depth: int = 1) -> None:
+        """Note an exception that the host handles; each object once.
+
+        ``depth`` is how many calls above this the host's frame is: it counts as the place where
+        an exception that was never raised came from.
+        """
+        if isinstance(error, HTTPException):
+            # A handler of 500 gets this one around what was raised.
+            error = getattr(error, "original_exception", None) or error
+        frame = calling_frame(depth) if error.__traceback__ is None else None
+        self._guarded(error, handled=True, caller=frame)
+
+    def escaped(self, error: BaseException, environ: dict[str, Any], endpoint: str) -> None:
+        """Note what left the host's app, unless it told of it: teardown functions may raise."""
+        if endpoint and isinstance(error, Exception):
+            self._guarded(error, handled=False, environ=environ, endpoint=endpoint)
+
+    def _guarded(self, error: BaseException, **more: Any) -> None:
+        try:
+            self._note(error, **more)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("noting an exception")
+
+    def _note(
+        self,
+        error: BaseException,
+        *,
+        handled: bool,
+        caller: Any = None,
+        environ: dict[str, Any] | None = None,
+        endpoint: str = "",
+    ) -> None:
+        at_ns = time.perf_counter_ns()
+        asked: Any = None
+        if environ is None and has_request_context():
+            asked = request._get_current_object()  # type: ignore[attr-defined]
+            environ, endpoint = asked.environ, asked.endpoint or UNMATCHED
+        if endpoint and not self._rules.level(endpoint):
+            return
+        marks = error.__dict__
+        if _MARK in marks:
+            return
+        seen = None if environ is None else self.raised.of(environ, at_ns)
+        if seen is not None and seen.unhandled == id(error):
+            return
+        if handled:
+            marks[_MARK] = True
+        elif seen is not None:
+            # It lives until the request has ended, so nothing else can be found at its place.
+            seen.unhandled = id(error)
+        stacks = chain(error)
+        if caller is not None:
+            stacks[0].points = callers(caller)
+        key = tuple(self._part(stack) for stack in stacks)
+        time_ms = time.time_ns() // 1_000_000
+        if not self._count(key, endpoint, time_ms) or not self._cap.take(key):
+            return
+        held = Held(key, time_ms, handled=handled)
+        held.fill(stacks)
+        if environ is None:
+            self._loose(held)
+        elif seen is not None:
+            held.texts = texts_of(environ)
+            held.request = _read_of(asked, held.texts)
+            seen.keep(held)
+
+    def _part(self, stack: Stack) -> tuple[str, str, str]:
+        place = stack.place(self._frames.is_own)
+        name = type_name(type(stack.error))
+        if place is None:
+            return name, "", ""
+        module, code = place
+        return name, self._module(module, code), function_name(code)
+
+    def _module(self, module: Mapping[str, Any], code: CodeType) -> str:
+        name = module.get("__name__")
+        # Those of templates are called by their files.
+        if isinstance(name, str) and "/" not in name and "\\" not in name:
+            return name
+        return self._frames.short(code.co_filename)
+
+    def occurrence(self, held: Held, row: Row | None) -> Occurrence:
+        """Return the record of what was held; of no request without ``row``. In the flusher."""
+        rules = self._rules
+        redactor = Redactor(rules.words)
+        # Each secret is known when the texts are finished.
+        messages = [redactor.inside(link.message) for link in held.links]
+        redactor.json(read_json(held.request))
+        row = row or Row(held.time_ms, "", 0.0, 0, "", None, None)
+        made = Occurrence(
+            time_ms=row.time_ms,
+            endpoint=row.endpoint,
+            duration_ms=row.duration_ms,
+            status=row.status,
+            method=row.method,
+            group=row.group,
+            ip=row.ip,
+            key=held.key,
+            handled=held.handled,
+        )
+        if held.texts is not None:
+            facts = collect_facts(
+                held.texts,
+                held.request,
+                words=rules.words,
+                ip=rules.ip,
+                with_json=False,
+                redactor=redactor,
+            )
+            made.url, made.values, made.headers = facts.url, facts.values, facts.headers
+        made.links = [
+            Link(
+                link.type,
+                redactor.finish(text),
+                link.link,
+                [self._frame(code, instruction) for code, instruction in link.spots],
+                link.cut,
+            )
+            for link, text in zip(held.links, messages, strict=True)
+        ]
+        return made
+
+    def _frame(self, code: CodeType, instruction: int) -> RaisedFrame:
+        frame: Frame = self._frames.frame(code, instruction)
+        block, first_line = block_of(code, frame)
+        return RaisedFrame(frame, block, first_line)
+
+
+def function_name(code: CodeType) -> str:
+    """Return a function's name with the classes and functions it is in, where Python knows it."""
+    return getattr(code, "co_qualname", code.co_name)
+
+
+def _read_of(asked: Any, texts: Mapping[str, str]) -> Any:
+    """Return what the host has read of a request's body, without the request itself."""
+    length = texts.get("CONTENT_LENGTH") or "0"
+    small = length.isdecimal() and int(length) <= _MAX_JSON
+    return SimpleNamespace(
+        url_rule=getattr(asked, "url_rule", None),
+        form=getattr(asked, "__dict__", {}).get("form"),
+        _cached_json=getattr(asked, "_cached_json", (..., ...)) if small else (..., ...),
+    )
+
+
+__all__ = ["Exceptions", "HeldLink"]

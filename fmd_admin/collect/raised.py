@@ -1,0 +1,92 @@
+"""Exceptions of requests that still run, until their records are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..records import Batch, Detail, RequestRecord, Row
+
+if TYPE_CHECKING:
+    from .exceptions import Exceptions
+    from .exchange import Exchange
+    from .held import Held
+
+#: Requests with exceptions that run at the same time; those of more are counted only.
+_MAX_RUNNING = 1_000
+#: Exceptions of one request that are kept.
+_MAX_HELD = 20
+
+
+class Seen:
+    """What one running request raised. ``unhandled`` is the identity of what ended it, or 0."""
+
+    __slots__ = ("at_ns", "held", "unhandled")
+
+    def __init__(self, at_ns: int) -> None:
+        self.at_ns = at_ns
+        self.held: list[Held] = []
+        self.unhandled = 0
+
+    def keep(self, held: Held) -> None:
+        """Keep one more, if there is room."""
+        if len(self.held) < _MAX_HELD:
+            self.held.append(held)
+
+
+class Raised(dict[int, Seen]):
+    """What running requests raised, by the identity of their WSGI environment.
+
+    It is empty nearly always, and that is all that a request looks at.
+    """
+
+    def __init__(self, owner: Exceptions, append_heavy: Callable[[RequestRecord], None]) -> None:
+        super().__init__()
+        self._owner = owner
+        self._append_heavy = append_heavy
+
+    def of(self, environ: object, at_ns: int) -> Seen:
+        """Return what the request of ``environ`` raised so far."""
+        found = self.get(id(environ))
+        if found is None:
+            while len(self) >= _MAX_RUNNING:
+                # Somebody below us copies environments, so that nobody asks for these.
+                self.pop(next(iter(self)), None)
+            found = self[id(environ)] = Seen(at_ns)
+        return found
+
+    def appender(
+        self, exchange: Exchange, append: Callable[[RequestRecord], None]
+    ) -> Callable[[RequestRecord], None]:
+        """Return what takes the record of a request that has ended."""
+        seen = self.pop(id(exchange.environ), None)
+        # One from before its start is of another request, whose environment lay at this place.
+        if seen is None or not seen.held or seen.at_ns < exchange.start_ns:
+            return append
+
+        def append_with_exceptions(record: RequestRecord) -> None:
+            detail = RaisedDetail(self._owner, seen.held, record.detail)
+            self._append_heavy(record._replace(detail=detail))
+
+        return append_with_exceptions
+
+
+class RaisedDetail:
+    """The exceptions of a request, beside what levels 2 and 3 have of it."""
+
+    __slots__ = ("_held", "_other", "_owner", "weight")
+
+    def __init__(self, owner: Exceptions, held: list[Held], other: Detail | None) -> None:
+        self._owner = owner
+        self._held = held
+        self._other = other
+        self.weight = sum(one.weight for one in held) + (0 if other is None else other.weight)
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        """Make records of them. Runs in the flusher."""
+        try:
+            if self._other is not None:
+                self._other.add_to(batch, row)
+        finally:
+            for held in self._held:
+                batch.exceptions.append(self._owner.occurrence(held, row))

@@ -1,0 +1,332 @@
+"""The pages of exceptions: groups of all endpoints or one, and one group with its occurrences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
+
+from ..errors import ScopeError
+from ..store.calendar import Calendar
+from ..store.exception_models import ExceptionDay, ExceptionGroup, ExceptionRow
+from ..store.models import Version
+from ..store.types import from_millis
+from .measured import Asked
+from .scope import Scope
+from .table import Column, Table
+
+OPEN, RESOLVED, RETURNED = "open", "resolved", "returned"
+#: What the list may be narrowed down to; "open" has those that came back, too.
+STATES = (OPEN, RETURNED, RESOLVED, "all")
+#: Groups that are counted and paged at most.
+COUNTED = 10_000
+
+COLUMNS = (
+    Column("type", "Type"),
+    Column("place", "Place"),
+    Column("message", "Latest message"),
+    Column("hits", "Count", "count"),
+    Column("endpoints", "Endpoints", "count"),
+    Column("versions", "Versions", "count"),
+    Column("first", "First seen", "time"),
+    Column("last", "Last seen", "time"),
+    Column("state", "State"),
+)
+
+
+def ms(column: Any) -> Any:
+    """Return a column of times as the UTC ms that it holds."""
+    return type_coerce(column, BigInteger)
+
+
+def _came_back() -> ColumnElement[bool]:
+    """Whether a resolved group happened again in a version that was first seen later."""
+    return (
+        select(literal(1))
+        .select_from(ExceptionDay)
+        .join(Version, Version.id == ExceptionDay.version_id)
+        .where(
+            ExceptionDay.group_key == ExceptionGroup.id,
+            Version.first_seen > ExceptionGroup.resolved_at,
+        )
+        .exists()
+    )
+
+
+#: The state of a group, found from its counts: nothing has to be written when one comes back.
+STATE: Any = case(
+    (ExceptionGroup.resolved_at.is_(None), OPEN), (_came_back(), RETURNED), else_=RESOLVED
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A group of exceptions. Times are aware, in UTC; ``behind`` are the types that led to it."""
+
+    id: int
+    type: str
+    module: str
+    function: str
+    behind: tuple[str, ...]
+    state: str
+    resolved_at: datetime | None
+    resolved_by: str | None
+
+    @property
+    def place(self) -> str:
+        """Module and function: ``shop.basket.total``."""
+        return ".".join(part for part in (self.module, self.function) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group with its figures in the range. ``first`` and ``last`` are of all that is stored."""
+
+    group: GroupInfo
+    hits: int
+    endpoints: int
+    versions: int
+    first: datetime
+    last: datetime
+    message: str | None
+    is_new: bool
+
+    def values(self) -> tuple[object, ...]:
+        """Return the values of ``COLUMNS``."""
+        return (
+            self.group.type,
+            self.group.place,
+            self.message,
+            self.hits,
+            self.endpoints,
+            self.versions,
+            self.first,
+            self.last,
+            self.group.state,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupList:
+    """A page of groups. ``total`` counts groups up to ``COUNTED``, ``hits`` all exceptions."""
+
+    rows: list[GroupRow]
+    total: int
+    hits: int
+    page: int
+    pages: int
+
+    def table(self) -> Table:
+        """Return the rows of this page."""
+        return Table("exceptions", COLUMNS, [row.values() for row in self.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the list is narrowed down to: a state, and words in type, place or chain."""
+
+    state: str = OPEN
+    search: str = ""
+
+
+def days_of(scope: Scope) -> tuple[int, int]:
+    """Return where the days of ``scope`` begin and end (UTC ms): exceptions count by whole days."""
+    calendar = Calendar(scope.zone)
+    return calendar.day_start(scope.start_ms), calendar.next_day(scope.end_ms - 1)
+
+
+def conditions(scope: Scope) -> list[ColumnElement[bool]]:
+    """Return the conditions of the counts in ``scope``."""
+    start_ms, end_ms = days_of(scope)
+    found: list[ColumnElement[bool]] = [ExceptionDay.day >= start_ms, ExceptionDay.day < end_ms]
+    if scope.endpoint_id is not None:
+        found.append(ExceptionDay.endpoint_id == scope.endpoint_id)
+    if scope.version_ids is not None:
+        found.append(ExceptionDay.version_id.in_(scope.version_ids))
+    return found
+
+
+def _search(text: str) -> ColumnElement[bool]:
+    group = ExceptionGroup
+    columns = (group.type, group.module, group.function, group.behind)
+    found = [
+        or_(*(func.lower(column).contains(word, autoescape=True) for column in columns))
+        for word in text.lower().split()[:10]
+    ]
+    return and_(*found)
+
+
+def groups(connection: Connection, scope: Scope, asked: Asked, wanted: Wanted) -> GroupList:
+    """Return one page of the groups that happened in ``scope``; the last one if there are fewer.
+
+    Raises ScopeError for an unknown sort or state.
+    """
+    if wanted.state not in STATES:
+        raise ScopeError(
+            f"State {wanted.state[:40]!r} is not known. Use one of {', '.join(STATES)}."
+        )
+    sums = (
+        select(
+            ExceptionDay.group_key,
+            func.sum(ExceptionDay.hits).label("hits"),
+            func.count(ExceptionDay.endpoint_id.distinct()).label("endpoints"),
+            func.count(ExceptionDay.version_id.distinct()).label("versions"),
+        )
+        .where(*conditions(scope))
+        .group_by(ExceptionDay.group_key)
+        .subquery()
+    )
+    spans = (
+        select(
+            ExceptionDay.group_key,
+            func.min(ms(ExceptionDay.first_at)).label("first"),
+            func.max(ms(ExceptionDay.last_at)).label("last"),
+        )
+        .group_by(ExceptionDay.group_key)
+        .subquery()
+    )
+    state = STATE.label("state")
+    group = ExceptionGroup
+    query = (
+        select(*GROUP, state, sums.c.hits, sums.c.endpoints, sums.c.versions, spans.c.first)
+        .add_columns(spans.c.last)
+        .join(sums, sums.c.group_key == group.id)
+        .join(spans, spans.c.group_key == group.id)
+    )
+    if wanted.state != "all":
+        states = (OPEN, RETURNED) if wanted.state == OPEN else (wanted.state,)
+        query = query.where(STATE.in_(states))
+    if wanted.search:
+        query = query.where(_search(wanted.search))
+    counted = query.limit(COUNTED).subquery()
+    total, hits = connection.execute(select(func.count(), func.sum(counted.c.hits))).one()
+    sorts = {**_sorts(sums, spans)}
+    if asked.sort not in sorts:
+        raise ScopeError(f"Cannot sort by {asked.sort[:40]!r}. Use one of {', '.join(sorts)}.")
+    column = sorts[asked.sort]
+    order = (column.desc() if asked.descending else column.asc(), group.id.desc())
+    query = query.order_by(*order)
+    page, pages = 1, 1
+    if asked.page_size is None:
+        query = query.limit(COUNTED)
+    else:
+        pages = max(1, -(-total // asked.page_size))
+        page = min(max(asked.page, 1), pages)
+        query = query.limit(asked.page_size).offset((page - 1) * asked.page_size)
+    found = connection.execute(query).all()
+    messages = _messages(connection, [row.id for row in found])
+    start_ms, _ = days_of(scope)
+    rows = [
+        GroupRow(
+            group=info_of(row),
+            hits=int(row.hits),
+            endpoints=row.endpoints,
+            versions=row.versions,
+            first=from_millis(row.first),
+            last=from_millis(row.last),
+            message=messages.get(row.id),
+            is_new=row.first >= start_ms,
+        )
+        for row in found
+    ]
+    return GroupList(rows, total, int(hits or 0), page, pages)
+
+
+#: The columns of GroupInfo, but for the state.
+GROUP = (
+    ExceptionGroup.id,
+    ExceptionGroup.type,
+    ExceptionGroup.module,
+    ExceptionGroup.function,
+    ExceptionGroup.behind,
+    ExceptionGroup.resolved_at,
+    ExceptionGroup.resolved_by,
+)
+
+
+def info_of(row: Any) -> GroupInfo:
+    """Return a group from a row of ``GROUP`` and ``STATE``."""
+    behind = tuple(row.behind.split("\n")) if row.behind else ()
+    return GroupInfo(
+        row.id,
+        row.type,
+        row.module,
+        row.function,
+        behind,
+        row.state,
+        row.resolved_at,
+        row.resolved_by,
+    )
+
+
+def _sorts(sums: Any, spans: Any) -> dict[str, Any]:
+    return {
+        "last": spans.c.last,
+        "first": spans.c.first,
+        "hits": sums.c.hits,
+        "type": ExceptionGroup.type,
+        "place": ExceptionGroup.module,
+    }
+
+
+#: What the list may be sorted by.
+SORTS = ("last", "first", "hits", "type", "place")
+
+
+def _messages(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Return the latest message of each group that has a stored exception."""
+    newest = (
+        select(func.max(ExceptionRow.id))
+        .where(ExceptionRow.group_key.in_(ids))
+        .group_by(ExceptionRow.group_key)
+    )
+    rows = connection.execute(
+        select(ExceptionRow.group_key, ExceptionRow.message).where(ExceptionRow.id.in_(newest))
+    )
+    return {row.group_key: row.message for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionCounts:
+    """Exceptions in the range: by endpoint id (None: no request), and how many groups are new."""
+
+    by_endpoint: dict[int | None, int]
+    new: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.by_endpoint.values())
+
+
+def counts(connection: Connection, scope: Scope) -> ExceptionCounts:
+    """Return how many exceptions there were in ``scope``, resolved ones left out."""
+    query = (
+        select(ExceptionDay.endpoint_id, func.sum(ExceptionDay.hits))
+        .join(ExceptionGroup, ExceptionGroup.id == ExceptionDay.group_key)
+        .where(*conditions(scope), STATE != RESOLVED)
+        .group_by(ExceptionDay.endpoint_id)
+    )
+    by_endpoint = {row[0]: int(row[1]) for row in connection.execute(query)}
+    start_ms, end_ms = days_of(scope)
+    there = select(ExceptionDay.group_key).where(*conditions(scope)).distinct()
+    new = select(func.count()).where(
+        ExceptionGroup.id.in_(there),
+        ExceptionGroup.first_seen >= start_ms,
+        ExceptionGroup.first_seen < end_ms,
+    )
+    return ExceptionCounts(by_endpoint, connection.scalar(new) or 0)

@@ -1,0 +1,85 @@
+"""The two ends of a stack, against the whole of it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from fmd_admin.collect.held import INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
+
+
+@contextmanager
+def recursion(limit: int) -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def deep(levels: int) -> None:
+    if levels == 0:
+        raise ValueError("at the bottom")
+    if levels % 2:
+        deep(levels - 1)
+    else:
+        deep(
+            levels - 1,
+        )
+
+
+def raised(levels: int) -> ValueError:
+    try:
+        deep(levels)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize("levels", [0, 1, *range(OUTER - 4, OUTER + 4), 80, 81, 82, 83, 84, 85])
+def test_short_stacks_are_whole(levels: int) -> None:
+    check(levels)
+
+
+def test_of_long_ones_both_ends_are_there() -> None:
+    with recursion(3_000):
+        for levels in range(OUTER + INNER - 3, 450):
+            check(levels)
+        for levels in range(900, MAX_STEPS - 80, 13):
+            check(levels)
+
+
+def check(levels: int) -> None:
+    error = raised(levels)
+    whole = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    [stack] = chain(error)
+    found = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in stack.points]
+    if len(whole) <= OUTER + INNER:
+        assert (found, stack.cut) == (whole, 0)
+    else:
+        assert found == whole[:OUTER] + whole[-INNER:]
+        assert stack.cut == len(whole) - OUTER - INNER
+
+
+def test_the_inner_end_of_endless_ones_is_cut() -> None:
+    with recursion(20_000):
+        [stack] = chain(raised(9_000))
+    assert len(stack.points) == OUTER + INNER
+    assert stack.steps <= MAX_STEPS
+    assert stack.cut >= MAX_STEPS - OUTER - 2 * INNER
+
+
+def test_chains_end_somewhere() -> None:
+    error = ValueError(0)
+    for number in range(50):
+        following = ValueError(number)
+        following.__cause__ = error
+        error = following
+    assert len(chain(error)) == MAX_CHAIN
+    error.__cause__ = error
+    assert len(chain(error)) == 1
