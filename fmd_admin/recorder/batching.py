@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..records import MAX_NAME, Batch, RequestRecord, Row
 
@@ -29,19 +30,19 @@ def fill(
     """
     weight = 0
     rows = batch.rows
-    for record in records:
-        ip = record.ip
+    texts, codes = _Once(storable), _Once(status_code)
+    addresses = _Once(lambda ip: _clean(ip, clean_ip))
+    for start_ns, end_ns, endpoint, method, status, group, ip, detail, _ in records:
         row = Row(
-            time_ms=(record.start_ns + offset_ns) // 1_000_000,
-            endpoint=storable(record.endpoint),
-            duration_ms=(record.end_ns - record.start_ns) / 1e6,
-            status=status_code(record.status),
-            method=record.method,
-            group=None if record.group is None else storable(record.group),
-            ip=None if ip is None else _clean(ip, clean_ip),
+            (start_ns + offset_ns) // 1_000_000,
+            texts[endpoint],
+            (end_ns - start_ns) / 1e6,
+            codes[status],
+            method,
+            None if group is None else texts[group],
+            None if ip is None else addresses[ip],
         )
         rows.append(row)
-        detail = record.detail
         if detail is not None:
             weight += detail.weight
             try:
@@ -50,6 +51,18 @@ def fill(
                 # The request itself is stored all the same, and so are the others.
                 report("making a profile, outlier or exception of what was seen")
     return weight
+
+
+class _Once(dict[str, Any]):
+    """What ``make`` gives for a text, asked once a batch: the same ones come again and again."""
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> Any:
+        found = self[text] = self._make(text)
+        return found
 
 
 def status_code(line: str) -> int:

@@ -66,7 +66,7 @@ class Dimensions:
         while True:
             missing = {
                 # Not set minus keys(): that goes through all keys there are.
-                table: sorted(name for name in set(names) if name not in self._cache[table])
+                table: sorted(set(names).difference(self._cache[table]))
                 for table, names in wanted.items()
             }
             if self._version >= 0 and not any(missing.values()):

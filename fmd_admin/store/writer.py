@@ -195,24 +195,29 @@ class BatchWriter:
         endpoints = ids[Endpoint]
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
-        hour_start, day_start = self._calendar.hour_start, self._calendar.day_start
+        calendar = self._calendar
+        hour = end = day = 0
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
         visits: list[Visit] = []
         for row in batch.rows:
             found = columns(row)
-            key = (found[1], hour_start(row.time_ms))
+            time_ms, endpoint_id, _, group_id, client_id, duration_ms, status, _ = found
+            if not hour <= time_ms < end:
+                # No day begins within an hour.
+                hour, end = calendar.hour_start(time_ms), calendar.next_hour(time_ms)
+                day = calendar.day_start(time_ms)
+            key = (endpoint_id, hour)
             total = sums.get(key)
             if total is None:
                 total = sums[key] = Aggregate()
-            total.add(row.duration_ms, row.status, row.time_ms)
+            total.add(duration_ms, status, time_ms)
             values.append(found)
-            group_id, client_id = found[3], found[4]
             if group_id or client_id:
-                day, duration_ns = day_start(row.time_ms), to_ns(row.duration_ms)
-                visits.append((day, found[1], group_id or 0, client_id or 0, duration_ns))
+                duration_ns = to_ns(duration_ms)
+                visits.append((day, endpoint_id, group_id or 0, client_id or 0, duration_ns))
         for name, time_ms in batch.touched.items():
-            key = (endpoints[name], hour_start(time_ms))
+            key = (endpoints[name], calendar.hour_start(time_ms))
             sums.setdefault(key, Aggregate()).touch(time_ms)
         if values:
             connection.exec_driver_sql(self._request_sql, values)
