@@ -12,6 +12,7 @@ from .compat.dashboard import (
     config,
 )
 from .extension import FMDAdmin
+from .patterns import exclude
 from .sign_on import header_auth
 from .standalone import create_panel
 from .version import __version__
@@ -25,5 +26,6 @@ __all__ = [
     "blueprint",
     "config",
     "create_panel",
+    "exclude",
     "header_auth",
 ]

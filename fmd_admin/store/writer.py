@@ -20,6 +20,7 @@ from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
 from .presence import ALIVE_MS
+from .sampling import Sampling
 from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
@@ -37,13 +38,19 @@ class BatchWriter:
     A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
     mark tells whether it is there already, so that a batch may be tried again after any error.
     ``level`` gives the level of endpoints that are seen for the first time, ``source`` the text
-    of a line of code.
+    of a line of code, ``sample`` the setting SAMPLE: of rows that are left out by it only the rows
+    themselves are missing, they count in all rollups.
     """
 
     def __init__(
-        self, store: Store, level: Callable[[], int], source: SourceOf = source_line
+        self,
+        store: Store,
+        level: Callable[[], int],
+        source: SourceOf = source_line,
+        sample: Callable[[], str] = lambda: "",
     ) -> None:
         self._store = store
+        self._sampling = Sampling(store, sample)
         self._level = level
         self._source = source
         self._lines = CodeLines(store, source)
@@ -74,6 +81,7 @@ class BatchWriter:
             if self._registered != batch.writer:
                 self._register(batch)
             try:
+                self._sampling.refresh()
                 ids = self._ids(batches)
                 frames = chain.from_iterable(map(profiles.frames, batches))
                 lines = self._lines.resolve(frames)
@@ -171,6 +179,7 @@ class BatchWriter:
         endpoints = ids[Endpoint]
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
+        keeps = self._sampling.keeps
         hour_start, day_start = self._calendar.hour_start, self._calendar.day_start
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
@@ -182,7 +191,8 @@ class BatchWriter:
             if total is None:
                 total = sums[key] = Aggregate()
             total.add(row.duration_ms, row.status, row.time_ms)
-            values.append(found)
+            if keeps is None or keeps(row):
+                values.append(found)
             group_id, client_id = found[3], found[4]
             if group_id or client_id:
                 day, duration_ns = day_start(row.time_ms), to_ns(row.duration_ms)

@@ -205,6 +205,7 @@ def test_what_is_public() -> None:
         "blueprint",
         "config",
         "create_panel",
+        "exclude",
         "header_auth",
     }
 
