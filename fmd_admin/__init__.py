@@ -13,6 +13,7 @@ from .compat.dashboard import (
     config,
 )
 from .extension import FMDAdmin
+from .patterns import exclude
 from .sign_on import header_auth
 from .standalone import create_panel
 from .version import __version__
@@ -27,5 +28,6 @@ __all__ = [
     "capture",
     "config",
     "create_panel",
+    "exclude",
     "header_auth",
 ]

@@ -35,6 +35,7 @@ from .faults import Faults
 from .jobs.graph_runs import GraphRuns
 from .jobs.graphs import Graphs
 from .jobs.scheduler import Jobs
+from .patterns import patterns
 from .read.means import means
 from .recorder.batching import storable
 from .recorder.left_overs import SpoolFolder
@@ -91,6 +92,7 @@ class Monitor:
             lambda: self.config.values.monitor_level,
             self._source,
             self._clean_source,
+            sample=lambda: self.config.values.sample,
         )
         self.jobs = Jobs(
             self.store,
@@ -248,7 +250,12 @@ class Monitor:
         if state is self._applied:
             return
         values = self.config.values
-        self.collector.apply(self.config.levels, values.monitor_level, keep_ip=values.ip != "off")
+        self.collector.apply(
+            self.config.levels,
+            values.monitor_level,
+            keep_ip=values.ip != "off",
+            excluded=patterns(values.exclude),
+        )
         self._watch_requests()
         self.recorder.forget_texts()
         self._applied = state

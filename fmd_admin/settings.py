@@ -17,6 +17,7 @@ from typing import Any
 
 from .errors import SettingsError
 from .fmd_config import SAMPLING, ConfigLine, translated
+from .patterns import is_patterns, is_rates
 from .setting_specs import Spec, choice, days, is_link, is_zone, number, setting
 
 ENV_PREFIX = "FMD_"
@@ -187,6 +188,23 @@ class Settings:
         runtime=True,
         allowed="words of at most 1,000 characters in all",
         check=lambda v: len(v) <= 1000,
+    )
+    exclude: str = setting(
+        "",
+        "Endpoints that are not measured at all: regular expressions, blanks between them, each "
+        "for a whole name (admin\\..*) or a whole rule of a URL (/health.*).",
+        runtime=True,
+        allowed="regular expressions with blanks between them",
+        check=is_patterns,
+    )
+    sample: str = setting(
+        "",
+        "Endpoints of which only a part of the requests is kept one by one, as PATTERN=SHARE with "
+        "blanks between: static=0.01 api\\..*=0.1. Errors are always kept, and all figures and "
+        "charts count every request.",
+        runtime=True,
+        allowed="PATTERN=SHARE with shares from 0 to 1, blanks between them",
+        check=is_rates,
     )
     keep_requests_days: int = days(30, "Raw requests (the sums per hour and day stay)")
     keep_profiles_days: int = days(14, "Profiles")

@@ -8,6 +8,7 @@ counts. No hook of Flask's is used; each would cost more than all of this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -16,6 +17,7 @@ from flask import Flask, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from ..faults import Faults
+from ..patterns import is_excluded_view, matches
 from ..records import MAX_NAME, UNMATCHED, RequestRecord
 from .exceptions import Exceptions
 from .exchange import Exchange
@@ -25,8 +27,9 @@ from .watching import Watch, WatchedExchange
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: What a level does with a request; False means that there will be no record.
-Handler = Callable[[Exchange, bool], bool]
+#: What is done with a request of an endpoint. False means that there will be no record but of its
+#: time, None that there will be nothing.
+Handler = Callable[[Exchange, bool], bool | None]
 
 
 class Collector:
@@ -61,19 +64,59 @@ class Collector:
         self._group = group_source(group_by)
         self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
+        self._levels: Mapping[str, int] = {}
+        self._default_level = 1
+        self._excluded: tuple[re.Pattern[str], ...] = ()
+        #: Of endpoints that were requested since levels or settings changed.
         self._handlers: dict[str, Handler] = {}
-        self._default: Handler = self._measure
         #: Set as long as any endpoint is at level 2 or 3.
         self.watch: Watch | None = None
 
-    def apply(self, levels: Mapping[str, int], default_level: int, *, keep_ip: bool) -> None:
-        """Decide for every endpoint what its level means, so that no request has to."""
-        self._keep_ip = keep_ip
-        self._default = self._handler(default_level)
-        self._handlers = {name: self._handler(level) for name, level in levels.items()}
+    def apply(
+        self,
+        levels: Mapping[str, int],
+        default_level: int,
+        *,
+        keep_ip: bool,
+        excluded: tuple[re.Pattern[str], ...] = (),
+    ) -> None:
+        """Take over levels, and the patterns of endpoints that are left out.
 
-    def _handler(self, level: int) -> Handler:
-        return _discard if level == 0 else self._measure
+        What they mean is decided with the first request of an endpoint, and not for each one.
+        """
+        self._keep_ip = keep_ip
+        self._levels = levels
+        self._default_level = default_level
+        self._excluded = excluded
+        self._handlers = {}
+
+    def _decide(self, endpoint: str) -> Handler:
+        """Return what is done with the requests of an endpoint, from now on too."""
+        handlers = self._handlers
+        if self._is_excluded(endpoint):
+            handler: Handler = _leave_out
+        elif self._levels.get(endpoint, self._default_level) == 0:
+            handler = _discard
+        else:
+            handler = self._measure
+        handlers[endpoint] = handler
+        return handler
+
+    def _is_excluded(self, endpoint: str) -> bool:
+        app = self._app()
+        if app is None:
+            return False
+        if is_excluded_view(app.view_functions.get(endpoint)):
+            return True
+        if not self._excluded:
+            return False
+        if matches(self._excluded, endpoint):
+            return True
+        if endpoint not in app.view_functions:
+            return False
+        rules = [rule.rule for rule in app.url_map.iter_rules(endpoint)]
+        # An endpoint is measured as a whole or not at all.
+        return bool(rules) and all(matches(self._excluded, rule) for rule in rules)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         watch = self.watch
@@ -102,8 +145,10 @@ class Collector:
         try:
             rule = getattr(exchange.environ.get("werkzeug.request"), "url_rule", None)
             endpoint = self._slow_endpoint(exchange.environ) if rule is None else rule.endpoint
-            if not self._handlers.get(endpoint, self._default)(exchange, late):
-                self._touched[endpoint] = exchange.start_ns
+            kept = (self._handlers.get(endpoint) or self._decide(endpoint))(exchange, late)
+            if not kept:
+                if kept is False:
+                    self._touched[endpoint] = exchange.start_ns
                 endpoint = ""
             exchange.endpoint = endpoint
         except Exception:  # noqa: BLE001 - counted, and logged once
@@ -162,3 +207,7 @@ def _as_text(get_ip: Callable[[], object]) -> Callable[[], str | None]:
 
 def _discard(_exchange: Exchange, _late: bool) -> bool:
     return False
+
+
+def _leave_out(_exchange: Exchange, _late: bool) -> None:
+    return None

@@ -41,6 +41,7 @@ from .rollup_rows import (
     insert_sums,
     raise_last_requested,
 )
+from .sampling import is_sampled
 from .store import Store
 from .types import from_millis
 
@@ -116,19 +117,28 @@ def _statuses_of_days(
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What :func:`rebuild` did. ``kept_hour`` is the oldest hour if it was left as it was."""
+    """What :func:`rebuild` did.
+
+    ``kept_hour`` is the last hour that was left as it was, of ``kept_hours``.
+    """
 
     requests: int
     hours: int
     days: int
     kept_hour: datetime | None
+    kept_hours: int = 0
 
     def __str__(self) -> str:
         text = (
             f"{self.requests:,} requests counted again, "
             f"{self.hours:,} hours and {self.days:,} days written."
         )
-        if self.kept_hour is not None:
+        if self.kept_hours > 1:
+            text += (
+                f" {self.kept_hours:,} hours were kept as they were: SAMPLE left a part of their "
+                "requests out, or a part is gone."
+            )
+        elif self.kept_hour is not None:
             text += (
                 f" The hour from {self.kept_hour:%Y-%m-%d %H:%M} UTC was kept as it was: a part "
                 "of its requests is gone."
@@ -146,6 +156,8 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
     if the rollups know of more requests in it: then a part of its rows was pruned. Later hours
     come out as their rows are, so requests that were deleted by hand are no longer counted.
 
+    Where SAMPLE ever left rows out, hours with fewer rows than known requests stay as they are.
+
     After a change of the time zone this cuts hours and days anew. Then a part of the oldest hour
     is lost if its rows were pruned, as nobody can tell when those requests were.
 
@@ -153,7 +165,7 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
     moment: what is stored after it keeps its deltas, and is merged later.
     """
     calendar = Calendar(store.timezone)
-    requests = hours = 0
+    requests = hours = kept_hours = 0
     kept: datetime | None = None
     with store.read() as connection:
         first = oldest = connection.scalar(select(func.min(_TIME)))
@@ -164,6 +176,7 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
         oldest = None
         if counted is None:
             kept = from_millis(hour)
+            kept_hours += 1
         else:
             hours += 1
             requests += counted
@@ -172,7 +185,7 @@ def rebuild(store: Store, progress: Callable[[datetime, int], None] | None = Non
         hour = None if following is None else calendar.hour_start(following)
     days = _rebuild_days(store, calendar)
     visitor_rebuild.rebuild_days(store, calendar, first)
-    return RebuildReport(requests, hours, days, kept)
+    return RebuildReport(requests, hours, days, kept, kept_hours)
 
 
 def _rebuild_alone(
@@ -204,6 +217,9 @@ def _rebuild_hour(
     found = _count_raw(connection, start_ms, end_ms)
     hits = sum(total.hits for total in found.values())
     gone_ms = start_ms
+    if is_sampled(connection) and hits < _known_hits(connection, start_ms, end_ms):
+        # Rows were left out on purpose: the rollups know better.
+        return None
     if oldest_ms is not None:
         foreign = _foreign_hours(connection, calendar, oldest_ms, end_ms)
         if foreign:

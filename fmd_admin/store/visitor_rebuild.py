@@ -23,6 +23,7 @@ from . import visitor_deltas
 from .calendar import HOUR_MS, Calendar
 from .lease import pause_holders
 from .models import Request, SavedSetting
+from .sampling import is_sampled
 from .store import Store
 from .visitor_deltas import Visit, to_ns
 from .visitor_models import Kind, VisitorDay, VisitorDelta
@@ -108,6 +109,8 @@ def _rebuild_day(
     start_ms, end_ms = calendar.day_start(moment_ms), calendar.next_day(moment_ms)
     cells = _count_raw(connection, start_ms, end_ms)
     gone_ms = start_ms
+    if is_sampled(connection) and _more_is_known(connection, cells, start_ms, end_ms):
+        return 0
     if known_counts:
         earliest_ms = moment_ms - _LONGEST_DAY_MS + 1
         days = connection.scalars(
@@ -118,10 +121,7 @@ def _rebuild_day(
         foreign = [day for day in found if calendar.day_start(day) != day]
         if foreign:
             gone_ms = min(start_ms, *foreign)
-        elif any(
-            _raw_hits(cells, kind) < _known_hits(connection, kind, start_ms, end_ms)
-            for kind in Kind
-        ):
+        elif _more_is_known(connection, cells, start_ms, end_ms):
             return 0
     drop_weeks(connection, (gone_ms, end_ms - 1))
     connection.execute(delete(VisitorDay).where(_inside(day_column, gone_ms, end_ms)))
@@ -147,6 +147,14 @@ def _count_raw(connection: Connection, start_ms: int, end_ms: int) -> dict[Cell,
         for version_id, visits in by_version.items():
             add_visits(cells, version_id, visits)
     return cells
+
+
+def _more_is_known(
+    connection: Connection, cells: dict[Cell, Visitors], start_ms: int, end_ms: int
+) -> bool:
+    return any(
+        _raw_hits(cells, kind) < _known_hits(connection, kind, start_ms, end_ms) for kind in Kind
+    )
 
 
 def _raw_hits(cells: dict[Cell, Visitors], kind: Kind) -> int:

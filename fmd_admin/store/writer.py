@@ -20,6 +20,7 @@ from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
 from .presence import ALIVE_MS
+from .sampling import Sampling
 from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
@@ -47,7 +48,9 @@ class BatchWriter:
     A batch is stored with what it adds to the rollups in one transaction. Its writer's high-water
     mark tells whether it is there already, so that a batch may be tried again after any error.
     ``level`` gives the level of endpoints that are seen for the first time, ``source`` the text
-    of a line of code. ``clean_source`` takes secrets out of the text of a function.
+    of a line of code. ``clean_source`` takes secrets out of the text of a function. ``sample``
+    gives the setting SAMPLE: of rows that are left out by it only the rows themselves are missing,
+    they count in all rollups.
     """
 
     def __init__(
@@ -56,8 +59,11 @@ class BatchWriter:
         level: Callable[[], int],
         source: SourceOf = source_line,
         clean_source: exceptions.CleanSource = str,
+        *,
+        sample: Callable[[], str] = lambda: "",
     ) -> None:
         self._store = store
+        self._sampling = Sampling(store, sample)
         self._level = level
         self._source = source
         self._lines = CodeLines(store, source)
@@ -94,6 +100,7 @@ class BatchWriter:
             if self._registered != batch.writer:
                 self._register(batch)
             try:
+                self._sampling.refresh()
                 ids = self._ids(batches)
                 version = self._dimensions.version
                 found = Found(
@@ -196,6 +203,7 @@ class BatchWriter:
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
         calendar = self._calendar
+        keeps = self._sampling.keeps
         hour = end = day = 0
         values: list[tuple[Any, ...]] = []
         sums: dict[tuple[int, int], Aggregate] = {}
@@ -212,7 +220,8 @@ class BatchWriter:
             if total is None:
                 total = sums[key] = Aggregate()
             total.add(duration_ms, status, time_ms)
-            values.append(found)
+            if keeps is None or keeps(row):
+                values.append(found)
             if group_id or client_id:
                 duration_ns = to_ns(duration_ms)
                 visits.append((day, endpoint_id, group_id or 0, client_id or 0, duration_ns))

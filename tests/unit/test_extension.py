@@ -206,6 +206,7 @@ def test_what_is_public() -> None:
         "capture",
         "config",
         "create_panel",
+        "exclude",
         "header_auth",
     }
 

@@ -16,6 +16,7 @@ LEAVES = {
     "faults",
     "fmd_config",
     "lifecycle",
+    "patterns",
     "records",
     "resources",
     "setting_specs",

@@ -99,7 +99,6 @@ class MeasuredData(DataView):
 class RequestsData(MeasuredData):
     """Every measured request in the page's range."""
 
-    explanation = "Every request that was measured at level 1 and above."
     noun = ("request", "requests")
     delete_note = "The totals and charts keep counting them, as after pruning."
     delete = staticmethod(live.delete_requests)
@@ -109,6 +108,18 @@ class RequestsData(MeasuredData):
 
     def __init__(self) -> None:
         super().__init__(Request, "Requests", "requests")
+
+    @property
+    def explanation(self) -> str:  # type: ignore[override]
+        """Say what the rows are, and what is not among them."""
+        sample = self.panel.config.values.sample
+        if not sample:
+            return "Every request that was measured at level 1 and above."
+        return (
+            "Requests that were measured at level 1 and above. Of the endpoints in SAMPLE "
+            f"({sample}) errors and a random part of the rest are listed; all figures and charts "
+            "count every request."
+        )
 
 
 class OutliersData(MeasuredData):
