@@ -79,11 +79,13 @@ def test_it_ends_while_the_database_is_locked(tmp_path: Path) -> None:
     with (
         gunicorn("loaded:app", tmp_path, *options) as server,
         Load(server.port, connections=2) as load,
-        locked(tmp_path),
     ):
-        load.wait_for_more(100)
-        load.end.set()
-        server.stop()
+        # The start on a new database is over then.
+        load.wait_for_more(50)
+        with locked(tmp_path):
+            load.wait_for_more(100)
+            load.end.set()
+            server.stop()
     assert spools(tmp_path)
     with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
         with Load(server.port, connections=1, prefix="later") as later:
