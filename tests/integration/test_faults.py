@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from .load import Load, assert_once, spools, stored, wait_for, write_app
+from .panel_session import PanelSession
 from .servers import Server, command_server, free_port, gunicorn
 
 pytestmark = pytest.mark.server
@@ -79,11 +80,13 @@ def test_it_ends_while_the_database_is_locked(tmp_path: Path) -> None:
     with (
         gunicorn("loaded:app", tmp_path, *options) as server,
         Load(server.port, connections=2) as load,
-        locked(tmp_path),
     ):
-        load.wait_for_more(100)
-        load.end.set()
-        server.stop()
+        # The start on a new database is over then.
+        load.wait_for_more(50)
+        with locked(tmp_path):
+            load.wait_for_more(100)
+            load.end.set()
+            server.stop()
     assert spools(tmp_path)
     with gunicorn("loaded:app", tmp_path, *OPTIONS) as server:
         with Load(server.port, connections=1, prefix="later") as later:
@@ -196,6 +199,33 @@ def test_the_spool_is_full(tmp_path: Path) -> None:
         assert max(gone) < max(kept)
         # Names are given in the order of sending, at most four at a time.
         assert max(gone) - min(gone) < len(gone) + 8
+
+
+def test_an_upgrade_is_rolled_back_while_others_run(tmp_path: Path) -> None:
+    """Who starts on newer tables answers and keeps its requests; the newer ones store them."""
+    write_app(tmp_path)
+    with gunicorn("loaded:app", tmp_path, *ONE) as newer:
+        with Load(newer.port, connections=2, prefix="newer") as to_newer:
+            to_newer.wait_for_more(50)
+            with sqlite3.connect(tmp_path / "fmd.db", timeout=30) as connection:
+                connection.execute("UPDATE fmd_alembic_version SET version_num = '9999'")
+            connection.close()
+            with gunicorn("loaded:app", tmp_path, *ONE) as older:
+                with Load(older.port, connections=2, prefix="older") as to_older:
+                    to_older.wait_for_more(100)
+                    to_newer.wait_for_more(50)
+                found = state(older.port)
+                assert (found["stored"], found["dropped"]) == (0, 0)
+                page = PanelSession(older.port).get("/login")
+                assert page.status == 503
+                assert "revision 9999, which is newer" in page.text
+                assert older.stop() == 0
+            assert "Upgrade it with: pip install --upgrade fmd_admin" in older.log
+            assert "in the spool" in older.log
+        assert_once(tmp_path, [*to_newer.answered, *to_older.answered])
+        assert newer.stop() == 0
+        assert "Traceback" not in newer.log
+    assert spools(tmp_path) == []
 
 
 def test_tables_of_a_newer_version_and_back(tmp_path: Path) -> None:
