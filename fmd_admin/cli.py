@@ -340,8 +340,10 @@ def test(arguments: tuple[str, ...]) -> None:
     """Run the test suite, on all processors; arguments go to pytest."""
     _needs_checkout("test", "tests")
     if not any(argument.startswith("-n") for argument in arguments):
-        # Some tests take a minute: whoever is done takes over what others have left.
-        arguments = ("-n", "auto", "--dist", "worksteal", *arguments)
+        # Many tests wait for servers, so there is one process more than processors. Some take a
+        # minute: whoever is done takes over what others have left.
+        processes = str((os.cpu_count() or 1) + 1)
+        arguments = ("-n", processes, "--dist", "worksteal", *arguments)
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=CHECKOUT))  # noqa: S603
 
 
