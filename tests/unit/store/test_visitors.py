@@ -168,7 +168,7 @@ def stored(store: Store, *, by_endpoint: bool = True) -> dict[Any, Any]:
                 VisitorDay.histogram,
                 VisitorDay.figures,
                 VisitorDay.shapes,
-            ).where(~summed if by_endpoint else summed)
+            ).where(VisitorDay.kind.in_(tuple(Kind)), ~summed if by_endpoint else summed)
         ).all()
     found = {}
     for kind, day, endpoint_id, version_id, hits, all_of_them, data, shapes in rows:
