@@ -59,11 +59,13 @@ with session_scope() as session:
         session.flush()
         for line in range(lines):
             add_stack_line(session, one.id, line, line % 40, 200.0 / (line + 1),
-                f"shop/module_{line % 37}.py:{line}:function_{line}:value = work({line})")
+                (f"shop/module_{line % 37}.py", line, f"function_{line}", f"work({line})"))
 start = time.perf_counter()
 with session_scope() as session:
     found = get_grouped_profiler(session, endpoint_id)
-print(time.perf_counter() - start, len(found))
+took_s = time.perf_counter() - start
+assert len(found) >= lines, f"{len(found)} lines were found"
+print(took_s, len(found))
 """
 
 
@@ -86,7 +88,11 @@ def ours(profiles: int, lines: int, rounds: int) -> dict[str, Any]:
         for name in ("", "/data.json"):
             path = f"/endpoint/1/grouped-profiler{name}?range=24h"
             shown.get(path)
-            figures[f"grouped-profiler{name}"] = spread([shown.get(path) for _ in range(rounds)])
+            took = [shown.get(path) for _ in range(rounds)]
+            figures[f"grouped-profiler{name}"] = {
+                **spread([one.wall_ms for one in took]),
+                "cpu_ms": spread([one.cpu_ms for one in took])["median"],
+            }
         shown.store.close()
     return figures
 
@@ -127,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
             verdict = "holds" if one["median"] <= LIMIT_MS else "EXCEEDED"
             print(
                 f"  {name:32}{one['median']:8.1f} ({one['q1']:.1f} to {one['q3']:.1f}) of "
-                f"{LIMIT_MS:.0f}: {verdict}"
+                f"{LIMIT_MS:.0f}, CPU {one['cpu_ms']:.1f}: {verdict}"
             )
     if options.fmd:
         figures["fmd_s"] = round(fmd(options.profiles, options.lines, options.venvs), 2)

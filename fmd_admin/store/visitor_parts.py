@@ -9,7 +9,10 @@ ascending order, hits, sums in ns. The id 0 (``OTHER``) is all those over the ca
 
 ``shapes``, deflated, b"" where they are not kept: columns of the shortest and the longest duration
 of visitors with 2 hits or more, a column of the lengths of the histograms of visitors with 3 hits
-or more, then these histograms. What came once or twice is known from its sum and extremes.
+or more, then these histograms. What came once or twice is known from its sum and extremes. With
+more than ``BLOCK`` visitors each block of so many stands for itself, so that a page of a few need
+not inflate those of all: a byte 0, the number of blocks (4 bytes), a column of their lengths, the
+blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from heapq import nlargest
 from itertools import accumulate, pairwise
 
@@ -38,6 +41,10 @@ _log = math.log
 _HEAD = struct.Struct("<I")
 # Level 6 takes three times as long for a tenth less.
 _LEVEL = 2
+#: Visitors whose shapes are deflated together.
+BLOCK = 512
+#: What shapes in blocks begin with; those of a single one begin as zlib's streams do, with 0x78.
+_BLOCKS = b"\0"
 #: One visitor alone is found quickly; for more than this share of all, all are gone through.
 _FEW = 16
 
@@ -153,17 +160,39 @@ def encode(entries: Mapping[int, Entry], shaped: bool) -> tuple[bytes, bytes]:
     figures = _HEAD.pack(len(ids)) + pack(ids) + pack(hits) + pack([row[1] for row in rows])
     if not shaped:
         return zlib.compress(figures, _LEVEL), b""
+    blocks = [_shapes(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
+    if len(blocks) == 1:
+        shapes = blocks[0]
+    else:
+        head = _BLOCKS + _HEAD.pack(len(blocks)) + pack([len(block) for block in blocks])
+        shapes = b"".join((head, *blocks))
+    return zlib.compress(figures, _LEVEL), shapes
+
+
+def _shapes(rows: Sequence[Entry]) -> bytes:
     several = [row for row in rows if row[0] > 1]
     many = [row[4] for row in several if row[0] > 2]
-    shapes = b"".join(
-        (
-            pack([row[2] for row in several]),
-            pack([row[3] for row in several]),
-            pack([len(stored) for stored in many]),
-            *many,
-        )
+    columns = (
+        pack([row[2] for row in several]),
+        pack([row[3] for row in several]),
+        pack([len(stored) for stored in many]),
     )
-    return zlib.compress(figures, _LEVEL), zlib.compress(shapes, _LEVEL)
+    return zlib.compress(b"".join((*columns, *many)), _LEVEL)
+
+
+def _split(shapes: bytes, size: int) -> tuple[list[bytes], int]:
+    """Return the blocks of the shapes of ``size`` visitors, and how many are in each."""
+    if not shapes.startswith(_BLOCKS):
+        return [shapes], max(size, 1)
+    try:
+        (count,) = _HEAD.unpack_from(shapes, len(_BLOCKS))
+        if count != -(-size // BLOCK):
+            raise _unreadable()
+        lengths, start = unpack(shapes, len(_BLOCKS) + _HEAD.size, count)
+    except (ValueError, struct.error):
+        raise _unreadable() from None
+    ends = list(accumulate(lengths, initial=start))
+    return [shapes[first:last] for first, last in pairwise(ends)], BLOCK
 
 
 class Part:
@@ -172,7 +201,7 @@ class Part:
     Raises StoreError if the bytes cannot be read; those of the shapes once they are asked for.
     """
 
-    __slots__ = ("_shapes", "hits", "ids", "sums_ns")
+    __slots__ = ("_blocks", "_shapes", "hits", "ids", "sums_ns")
 
     def __init__(self, figures: bytes) -> None:
         try:
@@ -183,7 +212,8 @@ class Part:
             self.sums_ns, _ = unpack(data, start, size)
         except (ValueError, zlib.error, struct.error):
             raise _unreadable() from None
-        self._shapes: _Shapes | None = None
+        self._blocks: tuple[list[bytes], int] | None = None
+        self._shapes: dict[int, _Shapes] = {}
 
     def index(self, id: int) -> int | None:
         """Return where a visitor stands, or None."""
@@ -206,11 +236,16 @@ class Part:
                 for hits, sum_ns in zip(self.hits, self.sums_ns, strict=True)
             )
         else:
-            found = _Shapes(self.hits, shapes)
-            rows = zip(
-                self.hits, self.sums_ns, *found.columns(self.hits, self.sums_ns), strict=True
-            )
+            rows = self._with_shapes(shapes)
         return dict(zip(self.ids, rows, strict=True))
+
+    def _with_shapes(self, shapes: bytes) -> Iterator[Entry]:
+        blocks, size = _split(shapes, len(self.ids))
+        for number, block in enumerate(blocks):
+            part = slice(number * size, (number + 1) * size)
+            hits, sums_ns = self.hits[part], self.sums_ns[part]
+            found = _Shapes(hits, block)
+            yield from zip(hits, sums_ns, *found.columns(hits, sums_ns), strict=True)
 
     def chosen(self, places: Sequence[tuple[int, int]], shapes: bytes) -> list[tuple[int, Entry]]:
         """Return (id, entry with its shape) of ``places``, which are (index, id)."""
@@ -224,9 +259,14 @@ class Part:
         hits, sum_ns = self.hits[index], self.sums_ns[index]
         if hits == 1:
             return (1, sum_ns, sum_ns, sum_ns, b"")
-        found = self._shapes
+        if self._blocks is None:
+            self._blocks = _split(shapes, len(self.ids))
+        blocks, size = self._blocks
+        number, index = divmod(index, size)
+        found = self._shapes.get(number)
         if found is None:
-            found = self._shapes = _Shapes(self.hits, shapes)
+            part = self.hits[number * size : (number + 1) * size]
+            found = self._shapes[number] = _Shapes(part, blocks[number])
         rank = found.several.count(1, 0, index + 1) - 1
         low, high = found.mins_ns[rank], found.maxs_ns[rank]
         if hits == 2:

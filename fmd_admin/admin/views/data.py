@@ -69,6 +69,19 @@ class MeasuredData(DataView):
             .outerjoin(Client, Client.id == model.client_id)
         )
 
+    def sorted_keys(self, column: Any) -> Select[Any] | None:
+        model = self.model
+        # Only the one that is needed: all four for 100,000 rows take twice as long.
+        for table, key in (
+            (Endpoint, model.endpoint_id),
+            (Version, model.version_id),
+            (Group, model.group_id),
+            (Client, model.client_id),
+        ):
+            if column is table.name:
+                return select(model.id).outerjoin(table, table.id == key)
+        return None
+
     def search_condition(self, text: str) -> ColumnElement[bool]:
         return search_requests(self.model, text)
 
@@ -292,6 +305,13 @@ class GraphValuesData(DataView):
     def export_statement(self) -> Select[Any]:
         found = super().export_statement().select_from(CustomGraphValue)
         return found.join(CustomGraph, CustomGraph.id == CustomGraphValue.graph_id)
+
+    def sorted_keys(self, column: Any) -> Select[Any] | None:
+        if column is CustomGraph.title:
+            return select(CustomGraphValue.id).join(
+                CustomGraph, CustomGraph.id == CustomGraphValue.graph_id
+            )
+        return None
 
     def search_condition(self, text: str) -> ColumnElement[bool]:
         named = select(CustomGraph.id).where(contains(CustomGraph.title, text))

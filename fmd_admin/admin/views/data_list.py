@@ -105,6 +105,10 @@ class DataView(Page, ModelView):
         """Return the select of the columns as they are exported."""
         return select(*(column.sql for column in self.columns))
 
+    def sorted_keys(self, column: Any) -> Select[Any] | None:  # noqa: ARG002
+        """Return the select of the keys and the other table that ``column`` is in, or None."""
+        return None
+
     def search_condition(self, text: str) -> ColumnElement[bool]:
         """Return the condition of a search."""
         return contains(self.model.name, text)
@@ -256,7 +260,7 @@ class DataView(Page, ModelView):
             self.statement(),
             wanted,
             self.own_order,
-            Order(column, asked.descending),
+            Order(column, asked.descending, None if own else self.sorted_keys(column)),
             asked.page,
             self.panel.config.values.page_size,
         )

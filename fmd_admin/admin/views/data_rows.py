@@ -74,10 +74,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a page is sorted; ``column`` None is the list's own order."""
+    """How a page is sorted; ``column`` None is the list's own order.
+
+    ``keys`` is the select of the keys with the table that ``column`` is in, None if it is theirs.
+    """
 
     column: Any | None
     descending: bool
+    keys: Select[Any] | None = None
 
 
 def find_page(
@@ -111,8 +115,7 @@ def find_page(
         first = order.column.desc() if order.descending else order.column.asc()
         ordering = [first, *newest_first]
         part = newest.order_by(*newest_first).limit(COUNTED).subquery()
-        # What is sorted by may stand in another table; the columns of the page come after that.
-        keys = statement.with_only_columns(key)
+        keys = select(key) if order.keys is None else order.keys
         keys = keys.join(part, part.c[0] == key) if total > COUNTED else keys.where(*conditions)
     # First the keys alone: rows that are skipped or sorted out are not put together.
     keys = keys.order_by(*ordering).limit(size).offset((page - 1) * size)

@@ -11,8 +11,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import BigInteger, Connection, delete, func, select, type_coerce, update
 
+from fmd_admin.errors import StoreError
 from fmd_admin.records import Batch, Row
-from fmd_admin.store import histogram, schema, visitor_deltas, visitor_weeks, visitors
+from fmd_admin.store import (
+    histogram,
+    schema,
+    visitor_deltas,
+    visitor_parts,
+    visitor_weeks,
+    visitors,
+)
 from fmd_admin.store.calendar import Calendar
 from fmd_admin.store.live import delete_endpoints, delete_versions
 from fmd_admin.store.models import Endpoint, Request, Version
@@ -160,7 +168,7 @@ def stored(store: Store, *, by_endpoint: bool = True) -> dict[Any, Any]:
                 VisitorDay.histogram,
                 VisitorDay.figures,
                 VisitorDay.shapes,
-            ).where(~summed if by_endpoint else summed, VisitorDay.kind.in_(Kind))
+            ).where(VisitorDay.kind.in_(tuple(Kind)), ~summed if by_endpoint else summed)
         ).all()
     found = {}
     for kind, day, endpoint_id, version_id, hits, all_of_them, data, shapes in rows:
@@ -605,7 +613,12 @@ def test_deltas_come_back_as_they_were() -> None:
     assert list(visitor_deltas.decode(visitor_deltas.encode(visits))) == visits
 
 
-def test_few_and_many_visitors_of_a_part_are_the_same() -> None:
+@pytest.mark.parametrize("block", [1, 7, 132, 133, 512])
+def test_few_and_many_visitors_of_a_part_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    # There are 133.
+    monkeypatch.setattr(visitor_parts, "BLOCK", block)
     entries = {
         id: entry_of([id * 1_000 + n for n in range(id % 5 + 1)], shaped=True)
         for id in range(3, 400, 3)
@@ -617,3 +630,6 @@ def test_few_and_many_visitors_of_a_part_are_the_same() -> None:
         assert {id for _, id in places} == wanted & entries.keys()
         assert all(part.ids[index] == id for index, id in places)
         assert dict(part.chosen(places, shapes)) == {id: entries[id] for _, id in places}
+    assert Part(figures).entries(shapes) == entries
+    with pytest.raises(StoreError, match="rebuild-rollups"):
+        Part(figures).entries(shapes[: len(shapes) // 2])
