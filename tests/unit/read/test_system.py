@@ -134,4 +134,4 @@ def test_who_lives_and_who_leads(store: Store) -> None:
     kinds = {state.kind.name: state for state in found.kinds}
     assert kinds["requests"].before_ms == now_ms
     assert kinds["profiles"].before_ms is None
-    assert found.revision == "0006"
+    assert found.revision == "0008"
