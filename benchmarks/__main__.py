@@ -1,13 +1,14 @@
-"""python -m benchmarks overhead|memory|spool [options]"""
+"""python -m benchmarks overhead|memory|spool|importing [options]"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from . import memory, overhead, spool
+from . import importing, memory, overhead, spool
 
 COMMANDS: dict[str, Callable[[list[str] | None], int]] = {
+    "importing": importing.main,
     "memory": memory.main,
     "overhead": overhead.main,
     "spool": spool.main,
