@@ -5,8 +5,8 @@
 Makes an SQLite file with the tables of its version 5.1 and requests of 50 endpoints, 20 versions,
 200 users and 200 addresses, and brings it into a new SQLite store. Wall time and CPU time of the
 process, both until all rollups are merged. Once with as many requests a day as 10 million in 90
-days make, and once with all of them spread over 90 days: then nearly each request has an hour of its
-endpoint for itself, and the rollups are most of the work.
+days make, and once with all of them spread over 90 days: there nearly each request has an hour of
+its endpoint for itself, and the rollups are most of the work.
 """
 
 from __future__ import annotations
