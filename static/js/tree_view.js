@@ -190,7 +190,8 @@ window.fmdTreeView = (() => {
         where,
         `total ${ms(item.total / 1000)}`,
         `self ${ms(item.self / 1000)}`,
-        `${number.format(item.samples)} ${item.samples === 1 ? "sample" : "samples"}`,
+        // Of what was imported they are not known.
+        item.samples ? `${number.format(item.samples)} ${item.samples === 1 ? "sample" : "samples"}` : "",
       ];
       this.line.replaceChildren(
         element("code", "", code), " ", element("span", "muted", figures.filter(Boolean).join(" · ")),

@@ -68,4 +68,4 @@ def test_what_is_named_exists(name: str) -> None:
     for setting in re.findall(r"`FMD_([A-Z_]+)", text):
         assert setting in {*TABLE, "CONFIG"}
     for language in re.findall(r"^```(\w*)$", text, re.MULTILINE):
-        assert language in {"python", "sh", "", "ini", "html"}
+        assert language in {"python", "sh", "", "ini", "html", "text"}

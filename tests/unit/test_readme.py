@@ -21,6 +21,8 @@ from fmd_admin.settings import TABLE
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+#: Both have the table of settings between the same two comments.
+WITH_TABLE = (README, DOCS / "settings.md")
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
 
 
@@ -50,8 +52,9 @@ def with_table(text: str) -> str:
     return f"{before}{BEGIN}{settings_table()}{END}{after}"
 
 
-def test_settings_table_is_that_of_the_code() -> None:
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", WITH_TABLE, ids=lambda page: page.name)
+def test_settings_table_is_that_of_the_code(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert text == with_table(text), "run: python -m tests.unit.test_readme"
 
 
@@ -82,4 +85,5 @@ def test_extras_and_commands_exist() -> None:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in WITH_TABLE:
+        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
