@@ -38,6 +38,8 @@ FMD_DROPPED = {
     "SAMPLING_PERIOD": "set SAMPLING_PERIOD_MS",
     "SAMPLING_RATE": "set SAMPLING_PERIOD_MS",
 }
+#: Sections of Flask-MonitoringDashboard that have no counterpart yet.
+FMD_SECTIONS_DROPPED = frozenset({"alerting"})
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,13 @@ def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise SettingsError(f"Config file {path} cannot be read: {error}") from error
     for section in parser.sections():
+        if section.lower() in FMD_SECTIONS_DROPPED:
+            warnings.warn(
+                f"The section [{section}] of {path} is not used: fmd_admin records exceptions and "
+                "shows them under Exceptions, but sends no alerts yet.",
+                stacklevel=2,
+            )
+            continue
         for key, raw in parser.items(section):
             name = FMD_ALIASES.get(key.upper(), key.upper())
             source = f"{path} [{section}]"
