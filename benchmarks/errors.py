@@ -1,6 +1,6 @@
 """What a failing request costs at level 1, beside the same app without fmd_admin.
 
-    python -m benchmarks errors [--rounds 40] [--requests 60]
+    python -m benchmarks errors [--rounds 40] [--requests 20]
 
 CPU time of the request's own thread, the difference to the bare app of the same round. "counted"
 are exceptions of a kind of which enough were kept in this minute, "kept" those that are stored with
@@ -28,7 +28,7 @@ from .hosts import Variant, monitored
 #: Calls of the host between its view and the line that raises.
 DEPTHS = (0, 100, 900, 5_000)
 BUDGET_US = 100.0
-_COLLECT_EVERY = 10
+_WARM_UP = 5
 
 
 def descend(levels: int) -> int:
@@ -49,11 +49,12 @@ def make_app(name: str) -> Flask:
 def failing(app: Flask, levels: int, requests: int) -> float:
     """Return µs of this thread's CPU time a request."""
     spent_ns = 0
-    for number in range(requests):
-        if number % _COLLECT_EVERY == 0:
-            # Flask leaves the frames of a failed request in a cycle; new memory for each would be
-            # what is measured.
-            gc.collect()
+    # Flask leaves the frames of a failed request in a cycle: new memory for each would be what is
+    # measured.
+    gc.collect()
+    for number in range(_WARM_UP + requests):
+        if number == _WARM_UP:
+            spent_ns = 0
         environ = {
             "REQUEST_METHOD": "GET",
             "PATH_INFO": f"/{levels}",
@@ -128,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; see the module's text."""
     parser = argparse.ArgumentParser("python -m benchmarks errors")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--requests", type=int, default=60)
+    parser.add_argument("--requests", type=int, default=20)
     options = parser.parse_args(arguments)
     before = os.getloadavg()[0]
     fine = run(options.rounds, options.requests)

@@ -15,7 +15,8 @@ from itertools import islice
 
 from sqlalchemy import func, select, update
 
-from fmd_admin.records import UNMATCHED, Batch, Row
+from fmd_admin.records import UNMATCHED, Batch, ExceptionKey, RaisedCount, Row
+from fmd_admin.store.exception_models import ExceptionGroup
 from fmd_admin.store.models import Endpoint, Request, Version
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -31,7 +32,11 @@ OLDER, NEWER = "1.8", "1.9"
 REPLACED_DAYS_AGO = 5
 BATCH_SIZE = 1_000
 
+#: What release 1.x raises for a product without a weight.
+WEIGHTLESS: ExceptionKey = (("TypeError", "examples.shop.pages", "_weight"),)
+
 _HOUR_MS = 3_600_000
+_QUARTER_MS = 900_000
 _DAY_MS = 24 * _HOUR_MS
 _WEEKDAYS = (0.9, 0.95, 1.0, 1.0, 1.1, 0.8, 0.6)
 
@@ -113,15 +118,28 @@ def add(store: Store, now_ms: int) -> int:
         while part := list(islice(rows, BATCH_SIZE)):
             sequence += 1
             total += len(part)
-            writer.write(Batch(name, sequence, version, part))
+            batch = Batch(name, sequence, version, part)
+            _count_exceptions(batch)
+            writer.write(batch)
     _date_back(store, start_ms, replaced_ms)
     return total
+
+
+def _count_exceptions(batch: Batch) -> None:
+    """Count what each request with a 500 raised: it is the one that really fails, and its group."""
+    for row in batch.rows:
+        if row.status == 500:
+            place = (WEIGHTLESS, row.endpoint, row.time_ms - row.time_ms % _QUARTER_MS)
+            found = batch.raised.setdefault(place, RaisedCount(0, row.time_ms, row.time_ms))
+            found.hits += 1
+            found.last_ms = row.time_ms
 
 
 def _date_back(store: Store, start_ms: int, replaced_ms: int) -> None:
     """Endpoints and versions were first seen when the history says so, not just now."""
     with store.write() as connection:
         connection.execute(update(Endpoint).values(first_seen=start_ms, last_requested=start_ms))
+        connection.execute(update(ExceptionGroup).values(first_seen=start_ms))
         for version, since_ms in ((OLDER, start_ms), (NEWER, replaced_ms)):
             connection.execute(
                 update(Version).where(Version.name == version).values(first_seen=since_ms)

@@ -27,7 +27,7 @@ from ..records import (
     Row,
 )
 from .frames import Frames
-from .held import Held, HeldLink, Stack, callers, calling_frame, chain, type_name
+from .held import Held, Stack, callers, calling_frame, chain, type_name
 from .outliers import Cap, collect_facts, read_json, texts_of
 from .raised import Raised
 from .redaction import Redactor
@@ -198,7 +198,7 @@ class Exceptions:
                 link.type,
                 redactor.finish(text),
                 link.link,
-                [self._frame(code, instruction) for code, instruction in link.spots],
+                [self._frame(*spot) for spot in zip(link.codes, link.offsets, strict=True)],
                 link.cut,
             )
             for link, text in zip(held.links, messages, strict=True)
@@ -225,6 +225,3 @@ def _read_of(asked: Any, texts: Mapping[str, str]) -> Any:
         form=getattr(asked, "__dict__", {}).get("form"),
         _cached_json=getattr(asked, "_cached_json", (..., ...)) if small else (..., ...),
     )
-
-
-__all__ = ["Exceptions", "HeldLink"]

@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 from ..records import ExceptionKey
 
 #: Lines kept of a stack: so many from its outer end, and so many from its inner one.
-OUTER = 20
-INNER = 64
-#: Steps along the tracebacks of a chain; deeper stacks are cut at their inner end.
-MAX_STEPS = 16 * INNER
+OUTER = 12
+INNER = 48
+#: Steps along the tracebacks of a chain. What is deeper is recursion in nearly all cases: its inner
+#: end is cut, as each step costs the request some 20 ns.
+MAX_STEPS = 12 * INNER
 #: Exceptions of a chain that are looked at.
 MAX_CHAIN = 8
 #: Longest part of a message that is looked at.
 MAX_LOOK = 4_000
-_Spot = tuple[CodeType, int]
-
 #: Goes so many steps along a traceback, without Python's interpreter. Raises AttributeError where
 #: it ends.
 _skip = attrgetter(".".join(["tb_next"] * INNER))
@@ -33,12 +32,13 @@ CONTEXT = "context"
 
 
 class HeldLink(NamedTuple):
-    """One exception of a chain; ``spots`` are code objects with the offset of an instruction."""
+    """One exception of a chain; ``offsets`` are those of instructions in ``codes``."""
 
     type: str
     message: str
     link: str
-    spots: list[_Spot]
+    codes: list[CodeType]
+    offsets: list[int]
     cut: int
 
 
@@ -60,7 +60,7 @@ class Held:
     def fill(self, stacks: list[Stack]) -> None:
         """Take what is kept of each exception of a chain."""
         self.links = [stack.link() for stack in stacks]
-        self.weight = 30 + sum(len(link.spots) for link in self.links) // 3
+        self.weight = 30 + sum(len(link.codes) for link in self.links) // 5
 
 
 class Stack:
@@ -117,7 +117,14 @@ class Stack:
     def link(self) -> HeldLink:
         """Return what is kept of it."""
         name, text = type_name(type(self.error)), message(self.error)
-        return HeldLink(name, text, self.how, _spots(self.points), self.cut)
+        points = self.points
+        if points and type(points[0]) is not TracebackType:
+            codes = [frame.f_code for frame in points]
+            offsets = [frame.f_lasti for frame in points]
+        else:
+            codes = [tb.tb_frame.f_code for tb in points]
+            offsets = [tb.tb_lasti for tb in points]
+        return HeldLink(name, text, self.how, codes, offsets, self.cut)
 
 
 def chain(error: BaseException) -> list[Stack]:
@@ -178,12 +185,6 @@ def _walk(tb: TracebackType | None, most: int) -> list[TracebackType]:
 def _frame(point: Any) -> FrameType:
     frame: FrameType = point.tb_frame if type(point) is TracebackType else point
     return frame
-
-
-def _spots(points: list[Any]) -> list[_Spot]:
-    if points and type(points[0]) is not TracebackType:
-        return [(frame.f_code, frame.f_lasti) for frame in points]
-    return [(tb.tb_frame.f_code, tb.tb_lasti) for tb in points]
 
 
 def calling_frame(depth: int) -> FrameType:

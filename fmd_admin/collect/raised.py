@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .held import Held
 
+_new = tuple.__new__
 #: Requests with exceptions that run at the same time; those of more are counted only.
 _MAX_RUNNING = 1_000
 #: Exceptions of one request that are kept.
@@ -66,7 +67,8 @@ class Raised(dict[int, Seen]):
 
         def append_with_exceptions(record: RequestRecord) -> None:
             detail = RaisedDetail(self._owner, seen.held, record.detail)
-            self._append_heavy(record._replace(detail=detail))
+            # As record._replace(detail=detail), at a third of its price.
+            self._append_heavy(_new(RequestRecord, (*record[:7], detail, *record[8:])))
 
         return append_with_exceptions
 

@@ -96,7 +96,7 @@ def test_a_day_needs_a_kind(filled: Store) -> None:
     assert "--before needs --kind" in result.stderr
     result = manage(filled, "prune", "--kind", "everything")
     assert result.exit_code == 2
-    assert "'requests', 'profiles', 'outliers', 'rollups'" in result.stderr
+    assert "'requests', 'profiles', 'outliers', 'exceptions', 'rollups'" in result.stderr
     result = manage(filled, "prune", "--kind", "requests", "--before", "yesterday")
     assert result.exit_code == 2
     assert "%Y-%m-%d" in result.stderr
