@@ -38,7 +38,7 @@ FMD_DROPPED = {
     "SAMPLING_PERIOD": "set SAMPLING_PERIOD_MS",
     "SAMPLING_RATE": "set SAMPLING_PERIOD_MS",
 }
-#: Sections of Flask-MonitoringDashboard that have no counterpart yet.
+#: Sections of Flask-MonitoringDashboard whose counterpart is in the panel.
 FMD_SECTIONS_DROPPED = frozenset({"alerting"})
 
 
@@ -306,8 +306,8 @@ def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
     for section in parser.sections():
         if section.lower() in FMD_SECTIONS_DROPPED:
             warnings.warn(
-                f"The section [{section}] of {path} is not used: fmd_admin records exceptions and "
-                "shows them under Exceptions, but sends no alerts yet.",
+                f"The section [{section}] of {path} is not used by fmd_admin. Instead: make a "
+                "target and a rule under Alerts in the panel.",
                 stacklevel=2,
             )
             continue

@@ -24,6 +24,7 @@ from .menu import panel_menu
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
+from .views.alerts import AlertsPage
 from .views.custom_graphs import CATEGORY as GRAPHS
 from .views.custom_graphs import GraphMenu, GraphPage, GraphsPage
 from .views.data import (
@@ -198,6 +199,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         GraphValuesData(),
         UsersPage(),
         SettingsPage(),
+        AlertsPage(),
         SystemPage(),
         AccountPage(),
         LoginPage(),

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ..errors import StoreError
 from ..settings import Settings
-from . import exception_models, hosts, job_models, visitor_models  # noqa: F401 - a store has all tables
+from . import alert_models, exception_models, hosts, job_models, visitor_models  # noqa: F401 - a store has all tables
 from .engine import (
     SNAPSHOT,
     WRITE,
