@@ -86,8 +86,9 @@ def upgrade() -> None:
     op.create_index("fmd_source_seen", "fmd_source", ["seen_at"])
     op.create_index("fmd_exception_group_day", "fmd_exception", ["group_key", "day"])
     op.create_index("fmd_exception_time", "fmd_exception", ["time"])
+    op.create_index("fmd_exception_day_day", "fmd_exception_day", ["day"])
     op.create_index(
-        "fmd_exception_day_day",
+        "fmd_exception_day_sums",
         "fmd_exception_day",
         ["day", "group_key", "endpoint_id", "version_id", "hits", "last_at"],
     )
