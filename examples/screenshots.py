@@ -72,8 +72,6 @@ PICTURES = (
     Picture("ips-versions", "/endpoint/{shop.search}/ips-versions?range=30d"),
     Picture("users", "/endpoint/{shop.search}/users?range=30d"),
     Picture("status-codes", "/status-codes"),
-    Picture("exceptions", "/exceptions"),
-    Picture("exception", "/exceptions", click="tbody th a"),
     Picture("outliers", "/outliers?range=24h"),
     Picture("outlier", "/outliers?range=24h", click="tbody th a"),
     Picture("profiler", "/endpoint/{shop.search}/profiler?range=24h"),

@@ -68,3 +68,7 @@ class GraphError(FMDError):
 
 class ScheduleError(FMDError):
     """A schedule has a field or value that is not understood; the message names the right ones."""
+
+
+class AlertError(FMDError):
+    """An alert target cannot be used or stored as asked, or an alert could not be sent."""

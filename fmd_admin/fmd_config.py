@@ -40,7 +40,7 @@ DROPPED: Mapping[str, Dropped] = {
 #: Both give the time between two samples in ms: one is documented, the other is read.
 SAMPLING = ("SAMPLING_PERIOD", "SAMPLING_RATE")
 ALERTING = "alerting"
-ALERTING_INSTEAD = "nothing yet: exceptions are shown under Exceptions, but no alerts are sent"
+ALERTING_INSTEAD = "make a target and a rule under Alerts in the panel"
 _SHORTEST_PERIOD_MS = 1.0
 
 

@@ -100,6 +100,7 @@ class Monitor:
             report=self.faults.report,
             graphs=GraphRuns(self.store, graphs, self._host, self.faults.report),
             loaded=lambda: self.config.loaded,
+            secret=self._secret,
         )
         self._presence = Presence(self.store)
         self._began_ms = time.time_ns() // 1_000_000

@@ -26,6 +26,7 @@ from .old_pages import init_old_pages
 from .problems import init_problems
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
+from .views.alerts import AlertsPage
 from .views.custom_graphs import CATEGORY as GRAPHS
 from .views.custom_graphs import GraphMenu, GraphPage, GraphsPage
 from .views.data import (
@@ -214,6 +215,7 @@ def build_site(app: Flask, panel: Panel) -> Admin:
         GraphValuesData(),
         UsersPage(),
         SettingsPage(),
+        AlertsPage(),
         SystemPage(),
         AccountPage(),
         LoginPage(),

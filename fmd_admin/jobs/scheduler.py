@@ -26,6 +26,8 @@ from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
 from ..store.store import Store
+from .alerts import EVERY_S as ALERTS_S
+from .alerts import Alerts
 from .graph_runs import EXECUTOR, LAST_RUN_S, GraphRuns
 from .pruning import EVERY_S, WORK_S, Pruning, PruningSchedule, pruning_schedule
 
@@ -56,6 +58,7 @@ class Jobs:
         loaded: Callable[[], Loaded] | None = None,
         clock: Callable[[], float] = time.monotonic,
         graphs: GraphRuns | None = None,
+        secret: Callable[[], bytes] | None = None,
     ) -> None:
         self._graphs = graphs
         self._store = store
@@ -72,7 +75,15 @@ class Jobs:
             loaded=loaded or (lambda: started),
             clock=clock,
         )
-        self._kept_at = -math.inf
+        self._kept_at = self._alerted_at = -math.inf
+        self.alerts: Alerts | None = None
+        if secret is not None:
+            self.alerts = Alerts(
+                store,
+                fence=lambda connection: self._lease.fence(connection),
+                secret=secret,
+                report=report,
+            )
 
     def _new_lease(self, owner: str) -> Lease:
         return Lease(self._store, LEASE_NAME, owner, self._store.settings.lease_ttl_s, self._clock)
@@ -102,6 +113,9 @@ class Jobs:
                     self._graphs.without_threads()
                 self._guarded("merging the rollups", self.merge_rollups)()
                 self._guarded("deleting old rows", self._prune_inline)()
+                if self.alerts is not None and self._clock() - self._alerted_at >= ALERTS_S:
+                    self._alerted_at = self._clock()
+                    self._guarded("alerts", partial(self.alerts.step, threads=False))()
                 if self._clock() - self._kept_at >= UPKEEP_EVERY_S:
                     self._kept_at = self._clock()
                     self._guarded("keeping the visitors", self.keep_visitors)()
@@ -148,6 +162,8 @@ class Jobs:
         self._lease = self._new_lease(secrets.token_hex(16))
         if self._graphs is not None:
             self._graphs.after_fork()
+        if self.alerts is not None:
+            self.alerts.after_fork()
 
     def merge_rollups(self) -> None:
         """Move what batches added into the rollups, until nothing waits."""
@@ -256,6 +272,12 @@ class Jobs:
             IntervalTrigger(seconds=EVERY_S, timezone=timezone.utc),
             id="prune",
         )
+        if self.alerts is not None:
+            scheduler.add_job(
+                self._guarded("alerts", self.alerts.step),
+                IntervalTrigger(seconds=ALERTS_S, timezone=timezone.utc),
+                id="alerts",
+            )
         for made in self.pruning.schedules:
             self._add_pruning_schedule(scheduler, made)
         if self._graphs is not None:
@@ -268,6 +290,8 @@ class Jobs:
         if scheduler is not None:
             self._ending.set()
             scheduler.shutdown()
+            if self.alerts is not None:
+                self.alerts.stop(wait_s)
             if self._graphs is not None:
                 self._graphs.stop(wait_s)
 

@@ -82,9 +82,10 @@ class ExceptionDay(db.Model):  # type: ignore[name-defined,misc]
 
     __tablename__ = "fmd_exception_day"
     __table_args__ = (
+        Index("fmd_exception_day_day", "day"),
         # Sums of a range need no other row.
         Index(
-            "fmd_exception_day_day",
+            "fmd_exception_day_sums",
             *("day", "group_key", "endpoint_id", "version_id", "hits", "last_at"),
         ),
         Index("fmd_exception_day_group", "group_key", "day"),

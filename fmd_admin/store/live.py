@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import SettingsError
 from ..settings import Loaded, Settings, spec
 from . import visitors
+from .alert_models import AlertRule
 from .exception_models import ExceptionDay, ExceptionRow
 from .models import (
     Config,
@@ -141,6 +142,7 @@ def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
     visitors.forget_endpoints(connection, ids)
     for table in _MEASUREMENTS:
         connection.execute(delete(table).where(table.endpoint_id.in_(ids)))
+    connection.execute(delete(AlertRule).where(AlertRule.endpoint_id.in_(ids)))
     gone = connection.execute(delete(Endpoint).where(Endpoint.id.in_(ids))).rowcount
     bump(connection)
     return gone

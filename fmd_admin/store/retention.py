@@ -173,6 +173,13 @@ KINDS = (
         (Aged("fmd_graph_value", "time"), Aged("fmd_graph_quarter", "quarter")),
         "KEEP_GRAPH_VALUES_DAYS",
     ),
+    # The deliveries first, as they refer to the others.
+    Kind(
+        "alerts",
+        "Alerts",
+        (Aged("fmd_alert_delivery", "fired_at"), Aged("fmd_alert", "fired_at")),
+        days=90,
+    ),
     Kind("login_failures", "Failed logins", (Aged("fmd_login_failure", "last_at"),), days=1),
     Kind("processes", "Processes that ended", (Aged("fmd_writer", "seen_at"),), days=30),
 )

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from ..errors import StoreError
 from ..settings import Settings
 from . import (  # noqa: F401 - a store has all tables
+    alert_models,
     exception_models,
     hosts,
     import_models,

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
+
+from fmd_admin.store import schema
+from fmd_admin.store.alert_models import AlertDelivery, AlertRule, AlertTarget
+from fmd_admin.store.models import Writer
+from fmd_admin.store.store import Store
 
 from ..exceptions import stored_groups
+from ..receivers import webhook
 from ..support import new_store, stored_rows
 from .servers import gunicorn, send_many
 
@@ -69,3 +81,83 @@ def test_500_errors_of_four_processes_are_five_groups(tmp_path: Path) -> None:
         assert one.rows
         lines = {row.version: row.detail.links[0].frames[-1].line for row in one.rows}
         assert lines["2.0"] == lines["1.0"] + 20
+
+
+def watch(store: Store) -> None:
+    """Alert on new exceptions, through the webhook in the environment."""
+    with store.write() as connection:
+        target = {"name": "hook", "kind": "webhook", "secret": "env:HOOK", "hint": "env:HOOK"}
+        connection.execute(insert(AlertTarget).values(**target, active=True))
+        rule = {"name": "new", "kind": "new_exception", "scope": "app", "threshold": 0}
+        more = {"window_h": 1, "cooldown_min": 0, "severity": "critical", "targets": "1"}
+        connection.execute(insert(AlertRule).values(**rule, **more, active=True, since=0))
+
+
+def states(store: Store) -> list[str]:
+    with store.read() as connection:
+        return list(connection.scalars(select(AlertDelivery.state)))
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_each_new_group_is_told_once_by_four_processes(tmp_path: Path) -> None:
+    text = APP.format(folder=str(tmp_path), version="1.0")
+    (tmp_path / "failing.py").write_text(text)
+    store = new_store(tmp_path)
+    schema.migrate(store)
+    with webhook(failures=2) as hook:
+        watch(store)
+        paths = [f"/{VIEWS[number % 5]}/{number}" for number in range(500)]
+        with gunicorn("failing:app", tmp_path, "-w", "4", HOOK=hook.url) as server:
+            send_many(server.port, paths, connections=8)
+            wait_for(lambda: len(hook.accepted) >= 5)
+            assert server.stop() == 0
+    groups = stored_groups(store)
+    store.close()
+    assert sorted(call["title"] for call in hook.accepted) == sorted(
+        f"New exception: {one.type} in failing.{one.function}" for one in groups.values()
+    )
+    assert len(groups) == 5
+    assert {one.hits for one in groups.values()} == {100}
+    # A message may hold anything.
+    assert "not found" not in str(hook.calls)
+
+
+def leader(store: Store) -> int | None:
+    """The process that runs the jobs, as it said itself."""
+    with store.read() as connection:
+        statuses = connection.scalars(select(Writer.status)).all()
+    found = [json.loads(status) for status in statuses if status]
+    pids = [status["pid"] for status in found if status.get("jobs_since")]
+    return pids[-1] if pids else None
+
+
+def test_an_alert_outlives_the_leader_that_decided_on_it(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(APP.format(folder=str(tmp_path), version="1.0"))
+    store = new_store(tmp_path)
+    schema.migrate(store)
+    with webhook(failures=1) as hook:
+        watch(store)
+        with gunicorn(
+            "failing:app", tmp_path, "-w", "2", HOOK=hook.url, FMD_LEASE_TTL_S="2"
+        ) as server:
+            send_many(server.port, ["/one/1", "/"] * 20, connections=4)
+            wait_for(lambda: len(hook.calls) == 1)
+            wait_for(lambda: leader(store) is not None)
+            pid = leader(store)
+            assert pid is not None
+            # Its first try has failed; the next one is ten seconds away.
+            os.kill(pid, signal.SIGKILL)
+            send_many(server.port, ["/one/2", "/"] * 20, connections=4)
+            wait_for(lambda: len(hook.accepted) == 1)
+            wait_for(lambda: "sent" in states(store))
+            server.stop()
+    assert states(store) == ["sent"]
+    store.close()
+    assert [call["repeat"] for call in hook.accepted] == [False]
+    assert len(hook.calls) == 2

@@ -129,7 +129,7 @@ def test_viewer_reads_and_changes_nothing(bound: Bound, vera: Browser, foreign: 
         if "GET" not in (rule.methods or ()):
             continue
         with vera.get(path) as answer:
-            admins = {"users", "settings"}
+            admins = {"users", "settings", "alerts"}
             asks = rule.endpoint.endswith(("delete_rows", ".delete", "system.prune"))
             if rule.endpoint.split(".")[0] in admins or asks:
                 assert answer.status_code == 403, rule

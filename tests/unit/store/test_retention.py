@@ -156,7 +156,7 @@ def test_zero_keeps_for_ever() -> None:
     names = [kind.setting.lower() for kind in KINDS if kind.setting]
     now_ms = time.time_ns() // 1_000_000
     plan = retention.plan(values(**dict.fromkeys(names, 0)), ZoneInfo("UTC"), now_ms)
-    assert set(plan) == {"login_failures", "processes"}
+    assert set(plan) == {"alerts", "login_failures", "processes"}
 
 
 def test_every_setting_belongs_to_a_kind() -> None:
