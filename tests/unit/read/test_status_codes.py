@@ -119,6 +119,7 @@ def test_errors_come_newest_first_in_pages(world: World) -> None:
     assert oldest.rows[0] == found[-1]
 
 
+@pytest.mark.sqlite_only  # It asks SQLite for its plan.
 def test_errors_are_found_by_their_own_index(world: World) -> None:
     plans: list[str] = []
 
