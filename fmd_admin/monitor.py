@@ -11,7 +11,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -55,9 +54,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fmd_admin")
 
-#: Values of SPOOL that are no folder.
-SPOOL_ON = frozenset({"on", "true", "yes", "1"})
-SPOOL_OFF = frozenset({"off", "false", "no", "0"})
 _SESSION_LABEL = b"fmd_admin panel session"
 
 
@@ -104,7 +100,7 @@ class Monitor:
         )
         self._presence = Presence(self.store)
         self._began_ms = time.time_ns() // 1_000_000
-        folder = spool_folder(self.store, values.spool, values.spool_mib, app.instance_path)
+        folder = opening.spool_folder(self.store, values.spool, values.spool_mib, app.instance_path)
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),
@@ -387,18 +383,3 @@ def _panel_app(values: settings_table.Settings) -> Flask:
     from .admin.site import new_panel_app
 
     return new_panel_app()
-
-
-def spool_folder(store: Store, spool: str, mib: int, instance: str) -> SpoolFolder | None:
-    """Return where spools lie: beside an SQLite file, in the instance folder, or where asked."""
-    if spool.lower() in SPOOL_OFF:
-        return None
-    url = store.engine.url.set(password=None, query={})
-    name = hashlib.sha256(url.render_as_string().encode()).hexdigest()[:12]
-    if spool.lower() not in SPOOL_ON:
-        path = Path(instance, spool)
-    elif url.get_backend_name() == "sqlite" and url.database:
-        path = Path(f"{url.database}-spool")
-    else:
-        path = Path(instance, "fmd_admin-spool")
-    return SpoolFolder(path.absolute(), name, mib)
