@@ -37,7 +37,7 @@ from .jobs.scheduler import Jobs
 from .patterns import patterns
 from .read.means import means
 from .recorder.batching import storable
-from .recorder.left_overs import SpoolFolder
+from .recorder.left_overs import SpoolFolder, spool_folder
 from .recorder.recorder import Recorder
 from .recorder.spool_status import spool_status
 from .recorder.vitals import fault_rows, identity
@@ -100,7 +100,14 @@ class Monitor:
         )
         self._presence = Presence(self.store)
         self._began_ms = time.time_ns() // 1_000_000
-        folder = opening.spool_folder(self.store, values.spool, values.spool_mib, app.instance_path)
+        url = self.store.engine.url.set(password=None, query={})
+        folder = spool_folder(
+            url.render_as_string(),
+            url.database if url.get_backend_name() == "sqlite" else None,
+            spool=values.spool,
+            mib=values.spool_mib,
+            instance=app.instance_path,
+        )
         self.recorder = Recorder(
             self._write,
             version=storable(host_version(app_version=values.app_version, git=values.git)),

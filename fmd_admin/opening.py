@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from pathlib import Path
 
 import click
 
-from .recorder.left_overs import SpoolFolder
 from .store import accounts, schema
 from .store.live import LiveConfig, internal_value, keep_timezone, kept_timezone
 from .store.store import Store
 
-#: Values of SPOOL that are no folder.
-SPOOL_ON = frozenset({"on", "true", "yes", "1"})
-SPOOL_OFF = frozenset({"off", "false", "no", "0"})
 #: In click's context while ``flask fmd migrate`` runs.
 MIGRATING = "fmd_admin.migrating"
 
@@ -68,18 +62,3 @@ def announce(credentials: accounts.Credentials, login: str) -> None:
         " *   It is shown once; change it under Account.\n",
         err=True,
     )
-
-
-def spool_folder(store: Store, spool: str, mib: int, instance: str) -> SpoolFolder | None:
-    """Return where spools lie: beside an SQLite file, in the instance folder, or where asked."""
-    if spool.lower() in SPOOL_OFF:
-        return None
-    url = store.engine.url.set(password=None, query={})
-    name = hashlib.sha256(url.render_as_string().encode()).hexdigest()[:12]
-    if spool.lower() not in SPOOL_ON:
-        path = Path(instance, spool)
-    elif url.get_backend_name() == "sqlite" and url.database:
-        path = Path(f"{url.database}-spool")
-    else:
-        path = Path(instance, "fmd_admin-spool")
-    return SpoolFolder(path.absolute(), name, mib)

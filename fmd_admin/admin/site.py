@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from datetime import timedelta
 from typing import Any
@@ -163,7 +164,16 @@ def new_panel_app() -> PanelApp:
         PROPAGATE_EXCEPTIONS=False,
         MAX_CONTENT_LENGTH=_MAX_BODY_BYTES,
     )
+    _init_translations(app)
     return app
+
+
+def _init_translations(app: Flask) -> None:
+    """Flask-Admin asks Flask-Babel for its texts where that is installed, and needs one then."""
+    with contextlib.suppress(ImportError):
+        from flask_babel import Babel  # type: ignore[import-untyped]
+
+        Babel(app, configure_jinja=False)
 
 
 def build_site(app: Flask, panel: Panel) -> Admin:

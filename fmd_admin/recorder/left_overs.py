@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -16,6 +17,9 @@ from .spool_format import HEAD, RING_AT, SLOT_SIZE, SLOTS, SLOTS_AT, Decoder, fr
 from .spool_reader import read_frames
 
 _SUFFIX = ".spool"
+#: Values of SPOOL that are no folder.
+SPOOL_ON = frozenset({"on", "true", "yes", "1"})
+SPOOL_OFF = frozenset({"off", "false", "no", "0"})
 #: A file that is not finished after this time belongs to a process that died over it.
 _UNFINISHED_S = 60.0
 #: On these, locks and mapped memory are not what they are on a local disk.
@@ -132,6 +136,26 @@ class SpoolFolder:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _UNFINISHED_S:
                     path.unlink()
+
+
+def spool_folder(
+    database: str, file: str | None, *, spool: str, mib: int, instance: str
+) -> SpoolFolder | None:
+    """Return where spools lie: beside an SQLite ``file``, in the instance folder, or where asked.
+
+    ``database`` tells one database from others, ``spool`` and ``mib`` are the settings. None where
+    they are off.
+    """
+    if spool.lower() in SPOOL_OFF:
+        return None
+    if spool.lower() not in SPOOL_ON:
+        path = Path(instance, spool)
+    elif file:
+        path = Path(f"{file}-spool")
+    else:
+        path = Path(instance, "fmd_admin-spool")
+    name = hashlib.sha256(database.encode()).hexdigest()[:12]
+    return SpoolFolder(path.absolute(), name, mib)
 
 
 def _claim(path: Path) -> int | None:
