@@ -74,7 +74,8 @@ def hover_over(visitor: Visitor, canvas: Locator) -> None:
         """(canvas) => {
           const { left, top } = canvas.getBoundingClientRect();
           const points = Chart.getChart(canvas).getSortedVisibleDatasetMetas()
-            .flatMap(({ data }) => data.map((element) => element.getCenterPoint()))
+            .flatMap(({ data }) => data.filter((element) => !element.skip))
+            .map((element) => element.getCenterPoint())
             .filter(({ x, y }) => x > 0 && y > 0);
           return points.slice(-4).map(({ x, y }) => [left + x, top + y]);
         }"""
