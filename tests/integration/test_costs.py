@@ -92,7 +92,12 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Histories]:
 STATEMENTS = 18
 #: The System page asks each table for its rows as well.
 STATEMENTS_OF_SYSTEM = 20 + len(db.metadata.tables)
+#: The overview's table is of the range and of the one before, and has badges of outliers and of
+#: exceptions: two statements each, which may be of days, of hours or of both.
+STATEMENTS_OF_OVERVIEW = 22
 STATEMENTS_OF = {
+    "/overview of 3 days": STATEMENTS_OF_OVERVIEW,
+    "/overview/data.json of 3 days": STATEMENTS_OF_OVERVIEW,
     "/system": STATEMENTS_OF_SYSTEM,
     "/system/data.json": STATEMENTS_OF_SYSTEM,
 }
