@@ -115,6 +115,7 @@ class World:
     profile_lines: int = PROFILE_LINES
     outlier_every: int = OUTLIER_EVERY
     profile_every: int = PROFILE_EVERY
+    status_weights: tuple[int, ...] = _STATUS_WEIGHTS
 
     def __post_init__(self) -> None:
         self.rnd = random.Random(self.seed)
@@ -131,7 +132,7 @@ class World:
         random_, gauss = rnd.random, rnd.lognormvariate
         times = sorted([start_ms + int((end_ms - start_ms) * random_()) for _ in range(count)])
         found = rnd.choices(range(self.endpoint_count), cum_weights=self.endpoint_weights, k=count)
-        statuses = rnd.choices(_STATUSES, weights=_STATUS_WEIGHTS, k=count)
+        statuses = rnd.choices(_STATUSES, weights=self.status_weights, k=count)
         # A fifth is not signed in; each user comes from four addresses, mostly from the first.
         users = rnd.choices(range(self.user_count), cum_weights=self.user_weights, k=count)
         others = rnd.choices(range(self.client_count), cum_weights=self.client_weights, k=count)
