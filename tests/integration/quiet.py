@@ -10,7 +10,7 @@ import psutil
 
 #: What other processes may take meanwhile, in processors.
 QUIET = 0.2
-TRIES = 4
+TRIES = 5
 
 
 class Others:
@@ -38,10 +38,13 @@ class Others:
 
 
 def undisturbed(folder: Path, attempt: Callable[[Path], None]) -> Path:
-    """Run ``attempt(a new folder)``; again if it failed while others were busy. Return the folder.
+    """Run ``attempt(a new folder)``; return the folder. The median of three attempts must hold.
 
-    What fails on a quiet machine has failed. So has what is never tried on one.
+    What holds at once is not tried again; after a failure the next two must hold. Not everything
+    that disturbs can be seen: what a host of virtual machines takes is not always told. A failure
+    while other processes were busy does not count; an attempt that never has quiet has failed.
     """
+    held = failed = 0
     for number in range(TRIES):
         mine = folder / str(number)
         mine.mkdir()
@@ -51,8 +54,11 @@ def undisturbed(folder: Path, attempt: Callable[[Path], None]) -> Path:
         except AssertionError:
             busy = others.processors()
             print(f"other processes took {busy:.2f} processors")
-            if busy < QUIET or number == TRIES - 1:
+            failed += busy < QUIET
+            if failed == 2 or number == TRIES - 1:
                 raise
         else:
-            return mine
-    raise AssertionError("the last one returns or raises")
+            held += 1
+            if not failed or held == 2:
+                return mine
+    raise AssertionError("the machine was never quiet")

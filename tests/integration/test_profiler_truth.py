@@ -43,6 +43,7 @@ def bound(folder: Path, **options: Any) -> Iterator[Flask]:
 
 def largest(found: dict[str, float], truth: dict[str, float]) -> float:
     """The largest deviation of a function's share, in points."""
+    print({name: round((found[name] - truth[name]) * 100, 2) for name in NAMES})
     return max(abs(found[name] - truth[name]) for name in NAMES) * 100
 
 
