@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -71,6 +72,8 @@ class Monitor:
         auth: Callable[[], Any] | None = None,
     ) -> None:
         values = loaded.values
+        # What the first panel of a process imports, the next ones find.
+        is_first = values.panel and f"{__package__}.admin.site" not in sys.modules
         # Not the app itself: it refers to us, and must be free to go.
         self._host = weakref.ref(app)
         self.faults = Faults()
@@ -141,6 +144,8 @@ class Monitor:
         if values.panel:
             self._build_panel(folder, auth)
         self._start(app, group_by, get_ip)
+        if is_first:
+            lifecycle.collect_garbage()
 
     def _build_panel(self, folder: SpoolFolder | None, auth: Callable[[], Any] | None) -> None:
         from .admin.host_users import HostUsers
