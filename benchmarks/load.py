@@ -35,7 +35,7 @@ from tests.integration.servers import Server, gunicorn
 PATHS = {"/": "index", "/json": "json", "/missing": "missing"}
 PROCESSES, THREADS, CONNECTIONS = 4, 8, 64
 APP = """
-import os
+import gc, os, time
 from flask import Flask, abort, jsonify
 from fmd_admin import FMDAdmin
 
@@ -43,7 +43,20 @@ app = Flask("load", instance_path={folder!r})
 app.add_url_rule("/", "index", lambda: "hello")
 app.add_url_rule("/json", "json", lambda: jsonify({{str(i): i for i in range(20)}}))
 app.add_url_rule("/missing", "missing", lambda: abort(404))
-if os.environ.get("MONITOR") == "on":
+monitor = os.environ.get("MONITOR")
+begin = []
+
+def note(phase, info):
+    begin.append(time.monotonic())
+    if phase == "stop":
+        if info["generation"] == 2:
+            with open({folder!r} + "/collections-" + monitor, "a") as file:
+                print(begin[0], begin[-1], file=file)
+        begin.clear()
+
+# All threads wait while Python collects garbage of all ages.
+gc.callbacks.append(note)
+if monitor == "on":
     FMDAdmin(app, settings={{"database": {database!r}, "username": "anna",
         "password": "correct horse"}})
 """
