@@ -22,7 +22,7 @@ from fmd_admin.store import schema
 from fmd_admin.store.store import Store
 
 from .database_servers import SERVERS, DatabaseServer
-from .prepared import EmptyDatabase
+from .prepared import EmptyDatabase, keep_url_builders
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
 from .turns import turn
 
@@ -67,6 +67,12 @@ def pytest_configure() -> None:
     # A developer's own settings must not reach the tests.
     for name in [name for name in os.environ if name.startswith("FMD_")]:
         del os.environ[name]
+
+
+def pytest_collection_finish() -> None:
+    # All modules and tests: no collection has to walk through them again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,23 +136,28 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(database)
 
 
+def _children() -> list[psutil.Process]:
+    """Our children and theirs. To find them takes a look at every process of the machine."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []  # The kernel says that there are none.
+    return psutil.Process().children(recursive=True)
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a file descriptor behind."""
     process = psutil.Process()
     threads = set(threading.enumerate())
-    children = {child.pid for child in process.children(recursive=True)}
+    children = {child.pid for child in _children()}
     descriptors = process.num_fds()
     yield
 
     def left() -> list[str]:
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
         known = children | database_servers.processes()
-        found += [
-            f"process {child.pid}"
-            for child in process.children(recursive=True)
-            if child.pid not in known
-        ]
+        found += [f"process {child.pid}" for child in _children() if child.pid not in known]
         if process.num_fds() > descriptors:
             found.append(f"{process.num_fds() - descriptors} file descriptors")
         return found
@@ -164,11 +175,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> EmptyDatabase:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each app has an environment of its own, which would compile them again."""
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each app has templates and URL rules of its own, and would compile them again."""
     cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
+        keep_url_builders(patch)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from time import monotonic, sleep
 from typing import Any
 
@@ -35,24 +36,24 @@ def migrate(store: Store) -> bool:
     Of several processes that start at once, one migrates and the others wait. Raises
     SchemaError if the tables are newer than this version of fmd_admin.
     """
-    config, script = _alembic()
     with store.read() as connection:
-        if _is_current(connection, script):
+        if _is_current(connection):
             return False
+    config, _ = _alembic()
     give_up = monotonic() + _LOCK_WAIT_S
     while True:
         try:
-            return _upgrade(store, config, script)
+            return _upgrade(store, config)
         except (DBAPIError, CommandError) as error:
             if not _lost_a_race(store, error) or monotonic() > give_up:
                 raise
         sleep(random.uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
 
 
-def _upgrade(store: Store, config: AlembicConfig, script: ScriptDirectory) -> bool:
+def _upgrade(store: Store, config: AlembicConfig) -> bool:
     with store.write() as connection:
         _lock(connection)
-        if _is_current(connection, script):
+        if _is_current(connection):
             return False
         _prepare(connection)
         config.attributes["connection"] = connection
@@ -62,9 +63,8 @@ def _upgrade(store: Store, config: AlembicConfig, script: ScriptDirectory) -> bo
 
 def check_schema(store: Store) -> None:
     """Raise SchemaError unless the tables are exactly those of this version."""
-    _, script = _alembic()
     with store.read() as connection:
-        if not _is_current(connection, script):
+        if not _is_current(connection):
             raise SchemaError(
                 "The tables of fmd_admin are missing or older than this version. "
                 "Run: flask fmd migrate (or python manage.py migrate)"
@@ -92,16 +92,24 @@ def _alembic() -> tuple[AlembicConfig, ScriptDirectory]:
     return config, ScriptDirectory.from_config(config)
 
 
-def _is_current(connection: Connection, script: ScriptDirectory) -> bool:
+@cache
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """All revisions that this version knows, and its newest. Alembic runs each file to tell."""
+    _, script = _alembic()
+    known = frozenset(revision.revision for revision in script.walk_revisions())
+    return known, frozenset(script.get_heads())
+
+
+def _is_current(connection: Connection) -> bool:
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     found = set(context.get_current_heads())
-    known = {revision.revision for revision in script.walk_revisions()}
+    known, newest = _revisions()
     if found - known:
         raise NewerSchemaError(
             f"The tables are at revision {', '.join(sorted(found - known))}, which is newer than "
             "this version of fmd_admin. Upgrade it with: pip install --upgrade fmd_admin"
         )
-    return found == set(script.get_heads())
+    return found == newest
 
 
 def _lock(connection: Connection) -> None:
