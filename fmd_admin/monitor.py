@@ -302,8 +302,7 @@ class Monitor:
 
     def _clean_source(self, text: str) -> str:
         """Return the text of a function as it may be stored."""
-        redactor = Redactor(words_of(self.config.values.redact))
-        return "\n".join(map(redactor.source, text.split("\n")))
+        return Redactor(words_of(self.config.values.redact)).lines(text)
 
     def _keep_loose(self, held: Held) -> None:
         """Have an exception stored that belongs to no request."""

@@ -136,6 +136,10 @@ class Redactor:
         line = _BEARER.sub(rf"\1 {HIDDEN}", line)
         return _LITERAL_NAME.sub(self._literal, _JWT.sub(HIDDEN, line))
 
+    def lines(self, text: str) -> str:
+        """Return the text of a function without the secrets that are written in it."""
+        return "\n".join(map(self.source, text.split("\n")))
+
     def _literal(self, match: re.Match[str]) -> str:
         name, between, _ = match.groups()
         return f'{name}{between}"{HIDDEN}"' if self.hides(name) else match.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import CodeType
 
 from ..records import Block, Frame
@@ -18,12 +18,31 @@ def block_of(code: CodeType, frame: Frame) -> tuple[Block, int]:
     """Return the text of a function and the number of its first line."""
     # A line that is in no file any more leaves an empty text.
     lines = linecache.getlines(code.co_filename)
-    first, last = code.co_firstlineno, max(_lines(code), default=frame.line)
-    if last - first >= _MAX_LINES or not first <= frame.line <= last or code.co_name == "<module>":
+    first, last = _shown(code.co_firstlineno, max(_lines(code), default=frame.line), frame)
+    return Block(frame.file, frame.function, _text(lines[first - 1 : last])), first
+
+
+def block_in(text: str, begins: int, frame: Frame) -> tuple[Block, int]:
+    """Return the same of a function whose text is known, and which ``begins`` in that line."""
+    lines = text.splitlines()
+    begins = max(begins, 1)
+    first, last = _shown(begins, begins + len(lines) - 1, frame)
+    first = max(first, begins)
+    return Block(
+        frame.file, frame.function, _text(lines[first - begins : last - begins + 1])
+    ), first
+
+
+def _shown(first: int, last: int, frame: Frame) -> tuple[int, int]:
+    """Return the lines that are kept of a function's."""
+    outside = not first <= frame.line <= last
+    if last - first >= _MAX_LINES or outside or frame.function == "<module>":
         first, last = frame.line - _AROUND, frame.line + _AROUND
-    first = max(first, 1)
-    text = "\n".join(line.rstrip()[:_MAX_WIDTH] for line in lines[first - 1 : last])
-    return Block(frame.file, frame.function, text), first
+    return max(first, 1), last
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(line.rstrip()[:_MAX_WIDTH] for line in lines)
 
 
 def _lines(code: CodeType) -> Iterator[int]:

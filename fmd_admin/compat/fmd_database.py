@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -30,8 +30,12 @@ from ..store.engine import engine_options, extra_of, with_driver
 _NEEDED = ("Endpoint", "Request")
 _OPTIONAL = (
     *("User", "Outlier", "StackLine", "CodeLine", "CustomGraph", "CustomGraphData"),
-    "ExceptionOccurrence",
+    # From 4.0 on.
+    *("ExceptionOccurrence", "ExceptionType", "ExceptionMessage", "ExceptionStackLine"),
+    *("ExceptionFrame", "FunctionLocation", "FunctionDefinition", "FilePath"),
 )
+#: Ids in one statement.
+_IDS_AT_ONCE = 500
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
 
@@ -112,14 +116,25 @@ class FMDDatabase:
         with self.engine.connect() as connection:
             return connection.execute(query).all()
 
-    def by_ids(self, name: str, columns: Sequence[str], ids: Sequence[int]) -> Sequence[Any]:
-        """Return rows by their ids."""
-        if not ids:
-            return []
+    def by_ids(
+        self,
+        name: str,
+        columns: Sequence[str],
+        ids: Iterable[int],
+        order: Sequence[str] = ("id",),
+    ) -> Iterator[Any]:
+        """Yield rows by the ids in the first column of ``order``, in its order."""
+        wanted = sorted(set(ids))
+        if not wanted or name not in self.tables:
+            return
         table = self.tables[name]
-        query = select(*[table.c[column] for column in columns]).where(table.c.id.in_(ids))
-        with self.engine.connect() as connection:
-            return connection.execute(query).all()
+        query = select(*[table.c[column] for column in columns])
+        query = query.order_by(*[table.c[column] for column in order])
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            some = query.where(table.c[order[0]].in_(wanted[start : start + _IDS_AT_ONCE]))
+            with self.engine.connect() as connection:
+                found = connection.execute(some).all()
+            yield from found
 
     def close(self) -> None:
         """Close all connections."""

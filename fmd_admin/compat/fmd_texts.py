@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from ..collect.outliers import MAX_STACK, collect_facts
+from ..collect.outliers import MAX_STACK, Facts, collect_facts
+from ..collect.redaction import Redactor
 from ..records import Frame, Outlier, Row
 
 NOTE = "Imported from Flask-MonitoringDashboard, which keeps neither the limit nor the moment."
@@ -54,8 +55,7 @@ def to_outlier(row: Row, found: Any, frame: MakeFrame, *, words: Iterable[str], 
 
     ``words`` are those of the setting REDACT, ``ip`` the setting IP.
     """
-    environ = _environ(found)
-    facts = collect_facts(environ, None, words=words, ip=ip, with_json=False)
+    facts = facts_of(found, Redactor(words), ip)
     memory = _text(found.memory)
     return Outlier(
         time_ms=row.time_ms,
@@ -76,6 +76,11 @@ def to_outlier(row: Row, found: Any, frame: MakeFrame, *, words: Iterable[str], 
         headers=facts.headers,
         environ=facts.environ,
     )
+
+
+def facts_of(found: Any, redactor: Redactor, ip: str) -> Facts:
+    """Return what came with the request of a row of FMD's table Outlier."""
+    return collect_facts(_environ(found), None, words=(), ip=ip, with_json=False, redactor=redactor)
 
 
 def stack(text: str, frame: MakeFrame) -> list[Frame]:

@@ -18,7 +18,8 @@ from ..jobs.scheduler import LEASE_NAME, MERGE_AT_ONCE
 from ..recorder.batching import storable
 from ..records import Batch, Frame, Row
 from ..settings import Settings
-from ..store import imports, visitors
+from ..store import exceptions, imports, visitors
+from ..store.calendar import Calendar
 from ..store.lease import Lease
 from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
@@ -26,6 +27,7 @@ from ..store.store import Store
 from .fmd_database import FMDDatabase, to_millis
 from .fmd_texts import SourcedFrame, method_of, to_outlier
 from .fmd_trees import code_frame, to_profile
+from .import_exceptions import ImportExceptions, Owner
 from .import_names import import_endpoints, import_graphs, import_users
 from .import_report import ImportReport
 from .import_writer import ImportWriter
@@ -78,13 +80,11 @@ def import_fmd(
         merger.finish()
     finally:
         merger.close()
-    exceptions = old.count("ExceptionOccurrence")
-    report.leave_out("exceptions", "there is no place for them yet", exceptions)
     return report
 
 
 class _Requests:
-    """Brings requests over, each with its outlier and its tree."""
+    """Brings requests over, each with its outlier, its tree and its exceptions."""
 
     def __init__(
         self,
@@ -103,7 +103,10 @@ class _Requests:
         self._ip = values.ip
         self._addresses: dict[str, str | None] = {}
         self._groups: dict[str | None, str | None] = {None: None, NO_GROUP: None, "": None}
-        self._writer = ImportWriter(store, values.monitor_level, Redactor(self._words).source)
+        self._writer = ImportWriter(store, values.monitor_level, Redactor(self._words))
+        self._exceptions = ImportExceptions(
+            old, Calendar(store.timezone), values, self._place, report
+        )
         self._codes: dict[int, SourcedFrame] = {}
         self._outliers: dict[int, int] = {}
 
@@ -119,6 +122,7 @@ class _Requests:
         }
         missing = sum(1 for request, _ in outliers if request is None or request > last)
         self._report.leave_out("outliers", _GONE, missing)
+        self._exceptions.count_missing(last)
         total, done = old.count("Request", above), 0
         progress(done, total)
         for rows in old.chunks("Request", _REQUEST, above, CHUNK):
@@ -141,6 +145,7 @@ class _Requests:
         ids = [self._outliers[row[0]] for row in rows if row[0] in self._outliers]
         outliers = {found.request_id: found for found in self._old.by_ids("Outlier", _OUTLIER, ids)}
         batches: dict[str, Batch] = {}
+        owners: dict[int, Owner] = {}
         for found in rows:
             row = self._row(found)
             if row is None:
@@ -151,10 +156,12 @@ class _Requests:
             if batch is None:
                 batch = batches[version] = Batch(self._old.source, to, storable(version))
             batch.rows.append(row)
+            owners[found[0]] = batch, row, outliers.get(found[0])
             if found[0] in outliers:
                 self._add_outlier(batch, row, outliers[found[0]])
             if found[0] in lines:
                 batch.profiles.append(to_profile(row, lines[found[0]], self._codes))
+        self._exceptions.add(owners, above, to)
         return list(batches.values())
 
     def _row(self, found: Any) -> Row | None:
@@ -197,6 +204,9 @@ class _Requests:
         return storable(anonymized(ip) if self._ip == "anonymized" else ip)
 
     def _frame(self, file: str, line: int, function: str, source: str) -> SourcedFrame:
+        return SourcedFrame(self._place(file, line, function), source)
+
+    def _place(self, file: str, line: int, function: str) -> Frame:
         slashed = file.replace("\\", "/")
         for folder in _LIBRARIES:
             if folder in slashed:
@@ -204,7 +214,7 @@ class _Requests:
                 break
         else:
             name, own = self._frames.file_of(file)
-        return SourcedFrame(Frame(name, line, function, own), source)
+        return Frame(name, line, function, own)
 
 
 class _Merger:
@@ -244,6 +254,7 @@ class _Merger:
     def _merge(self, visitors_at: int) -> None:
         while self._store.transact(self._merge_some):
             pass
+        exceptions.tidy(self._store, self._lease.fence)
         visitors.tend(self._store, self._lease.fence, at=visitors_at)
         if visitors_at > 1:
             return

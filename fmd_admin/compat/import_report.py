@@ -12,6 +12,7 @@ KINDS = (
     "requests",
     "outliers",
     "profiles",
+    "exceptions",
     "custom graphs",
     "custom graph values",
 )

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from ..records import Batch, Frame
-from ..store import imports
+from ..collect.redaction import Redactor
+from ..records import Batch, ExceptionKey, Frame
+from ..store import exceptions, imports
 from ..store.store import Store
 from ..store.writer import BatchWriter
 from .fmd_texts import SourcedFrame
+
+
+class ImportedGroups(exceptions.Groups):
+    """Groups of exceptions that were first seen in the past: when, ``first_ms`` says.
+
+    A group that began here may have been there before, and a later chunk may hold an earlier time:
+    so they are looked up for each chunk.
+    """
+
+    first_ms: Mapping[ExceptionKey, int] = {}
+
+    def at(self, version: int) -> exceptions.Groups:
+        """Forget what was read for the chunk before."""
+        self.forget()
+        return super().at(version)
+
+    def columns(self, key: ExceptionKey) -> tuple[Mapping[str, Any], str]:
+        """Return the columns of a group."""
+        columns, text = super().columns(key)
+        return {**columns, "first_seen": self.first_ms[key]}, text
+
+    def _find_or_make(
+        self, connection: Connection, values: Mapping[str, dict[str, Any]]
+    ) -> dict[str, int]:
+        found = super()._find_or_make(connection, values)
+        for digest, columns in values.items():
+            exceptions.backdate(connection, found[digest], columns["first_seen"])
+        return found
 
 
 class ImportWriter(BatchWriter):
@@ -21,11 +50,12 @@ class ImportWriter(BatchWriter):
     than that of the batch before.
     """
 
-    def __init__(self, store: Store, level: int, source_of: Callable[[str], str]) -> None:
+    def __init__(self, store: Store, level: int, redactor: Redactor) -> None:
         def source(frame: Frame) -> str:
-            return source_of(cast(SourcedFrame, frame).source)
+            return redactor.source(cast(SourcedFrame, frame).source)
 
-        super().__init__(store, lambda: level, source)
+        super().__init__(store, lambda: level, source, redactor.lines)
+        self._groups = self._imported = ImportedGroups(store)
 
     def write_chunk(self, source: str, above: int, to: int, batches: Sequence[Batch]) -> None:
         """Store the requests with ids in (``above``, ``to``] of the import ``source``."""
@@ -35,6 +65,7 @@ class ImportWriter(BatchWriter):
                 lambda connection: imports.move(connection, source, "last_request", above, to)
             )
             return
+        self._imported.first_ms = _first_ms(batches)
         batches[0].writer, batches[0].first, batches[0].sequence = source, above + 1, to
         self.write_together(batches)
 
@@ -44,3 +75,12 @@ class ImportWriter(BatchWriter):
     def _claim(self, connection: Connection, batch: Batch) -> bool:
         above = (batch.first or 1) - 1
         return imports.move(connection, batch.writer, "last_request", above, batch.sequence)
+
+
+def _first_ms(batches: Sequence[Batch]) -> dict[ExceptionKey, int]:
+    """Return when each kind of exception came first."""
+    found: dict[ExceptionKey, int] = {}
+    for batch in batches:
+        for (key, _endpoint, _start), count in batch.raised.items():
+            found[key] = min(found.get(key, count.first_ms), count.first_ms)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, delete, func, select, type_coerce, update
 
 from ..records import MAX_NAME, Batch, Block, ExceptionKey, RaisedFrame, Row
 from . import exception_detail
@@ -220,6 +220,16 @@ def _delete_surplus(fence: Fence, full: Sequence[Any], connection: Connection) -
         connection.execute(delete(table).where(table.id.in_(surplus)))
 
 
+def backdate(connection: Connection, id: int, first_ms: int) -> None:
+    """Note that a group was there at ``first_ms`` already, if that is earlier than it says."""
+    seen = type_coerce(ExceptionGroup.first_seen, BigInteger)
+    connection.execute(
+        update(ExceptionGroup)
+        .where(ExceptionGroup.id == id, seen > first_ms)
+        .values(first_seen=first_ms)
+    )
+
+
 def resolve(connection: Connection, ids: Sequence[int], now_ms: int, by: str) -> int:
     """Mark groups as resolved: they come back with a version that is first seen later."""
     return connection.execute(
@@ -252,6 +262,7 @@ __all__ = [
     "KEPT_A_DAY",
     "Blocks",
     "Groups",
+    "backdate",
     "blocks",
     "delete_groups",
     "insert_all",

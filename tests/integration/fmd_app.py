@@ -16,12 +16,12 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlencode
 
 import flask_monitoringdashboard as dashboard
-from flask import Flask, request
+from flask import Flask, abort, request
 from fmd_facts import ADMIN, LEVELS, SECRETS, USERS
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-#: Requests and profiles that are stored in one run.
-HITS, PROFILED = 33 + 2 + 7 + 4, 4
+#: Requests, profiles and exceptions that are stored in one run.
+HITS, PROFILED, RAISED = 33 + 2 + 4 + 8 + 4, 4, 2 + 7 + 1
 
 app = Flask("fmd_app")
 app.secret_key = "of the host"
@@ -42,9 +42,26 @@ def failing():
     raise ValueError("it fails")
 
 
+def charge(card):
+    if not card:
+        abort(404)
+    raise LookupError(f"there is no card {card}")
+
+
+@app.route("/checkout")
+def checkout():
+    try:
+        charge(request.args.get("card", type=int))
+    except LookupError as error:
+        dashboard.capture(error)
+    raise RuntimeError("=".join(("the bank refuses token", SECRETS[2])))
+
+
 @app.route("/slow")
 def slow():
     time.sleep(float(request.args.get("s", 0.002)))
+    if "fail" in request.args:
+        raise TimeoutError(f"nobody answers to {request.args['password']}")
     return "slow"
 
 
@@ -111,22 +128,36 @@ class Client:
         return json.loads(text) if status == 200 else None
 
 
+def raised(client):
+    return sum(one["count"] for one in client.json("exception_occurrence/0/100"))
+
+
 def drive(client):
-    def ask(path, user="anna", times=1):
+    def ask(path, user="anna", times=1, raises=0):
         for _ in range(times):
+            before = raised(client) if raises else 0
             client.send("GET", path, headers={"X-User": user})
+            # It loses exceptions that come at the same time.
+            deadline = time.monotonic() + 30
+            while raises and raised(client) < before + raises:
+                assert time.monotonic() < deadline, path
+                time.sleep(0.01)
 
     ask("/off", times=3)
     ask("/quick", times=20)
     ask("/quick", "bert", times=10)
     ask("/quick?status=404", times=3)
-    ask("/failing", times=2)
+    ask("/failing", times=2, raises=1)
+    ask("/checkout?card=17", times=2, raises=2)
+    ask("/checkout?card=18", raises=2)
+    ask("/checkout?card=0", raises=1)
     ask("/slow", times=6)
-    client.send(
-        "GET",
-        f"/slow?s=0.25&password={SECRETS[1]}&page=7",
-        headers={"X-User": "bert", "Authorization": f"Bearer {SECRETS[0]}"},
-    )
+    for question in ("page=7", "fail"):
+        client.send(
+            "GET",
+            f"/slow?s=0.25&password={SECRETS[1]}&{question}",
+            headers={"X-User": "bert", "Authorization": f"Bearer {SECRETS[0]}"},
+        )
     ask("/profiled", times=4)
 
 
@@ -142,6 +173,7 @@ def truth(client):
         "versions": versions,
         "multi_version": client.json("multi_version", {"endpoints": names, "versions": versions}),
         "users": client.json("users"),
+        "exceptions": client.json("exception_occurrence/0/100"),
         "graphs": graphs,
         "graph_values": {
             graph["graph_id"]: client.shown(
@@ -159,9 +191,17 @@ def truth(client):
             "ips": client.json(f"ip/{id}"),
             "outliers": client.json(f"outlier_table/{id}/0/100"),
             "profiles": client.json(f"profiler_table/{id}/0/100"),
+            "exceptions": client.json(f"detailed_exception_occurrence/{id}/0/100"),
             "grouped": client.json(f"grouped_profiler/{id}"),
             "statuses": client.json(f"endpoint_status_code_distribution/{id}"),
         }
+    functions = {
+        frame["function_definition_id"]
+        for of in found["of"].values()
+        for group in of["exceptions"]
+        for frame in group["stack_trace_snapshot"]
+    }
+    found["functions"] = {id: client.json(f"function_code/{id}") for id in functions}
     return found
 
 
@@ -172,9 +212,10 @@ def wait(client, rounds):
     while True:
         hits = sum(one["hits"] for one in client.json("endpoints_hits"))
         profiled = client.json(f"num_profiled/{ids['profiled']}")
-        if hits == HITS * rounds and profiled == PROFILED * rounds:
+        found = (hits, profiled, raised(client))
+        if found == (HITS * rounds, PROFILED * rounds, RAISED * rounds):
             return
-        assert time.monotonic() < deadline, (hits, profiled)
+        assert time.monotonic() < deadline, found
         time.sleep(0.05)
 
 

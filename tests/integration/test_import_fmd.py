@@ -12,9 +12,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from sqlalchemy.engine import make_url
 from fmd_admin.compat.fmd_database import FMDDatabase, open_fmd
 from fmd_admin.compat.import_fmd import import_fmd
 from fmd_admin.compat.import_report import ImportReport
+from fmd_admin.read import exception_page
 from fmd_admin.store import imports, outlier_detail, schema, trees
 from fmd_admin.store.accounts import Account, authenticate
 from fmd_admin.store.engine import with_driver
+from fmd_admin.store.exception_models import ExceptionDay, ExceptionGroup, ExceptionRow
 from fmd_admin.store.import_models import Imported
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.models import (
@@ -56,6 +59,10 @@ REQUIREMENTS = (
 )
 #: How often the requests of the small database are in the large one.
 COPIES = 600
+NOT_FOUND = (
+    "404 Not Found: The requested URL was not found on the server. If you entered the URL manually "
+    "please check your spelling and try again."
+)
 Truth = dict[str, Any]
 
 pytestmark = pytest.mark.server
@@ -155,7 +162,7 @@ def test_counts_durations_levels_groups_and_statuses(
     agrees(store, truth)
     assert report.imported["requests"] == sum(one["hits"] for one in truth["hits"])
     assert report.left_out["endpoints", "never requested; they begin when they are"] == 1
-    assert report.left_out["exceptions", "there is no place for them yet"] > 0
+    assert not [kind for kind, _ in report.left_out if kind == "exceptions"]
 
 
 def test_rollups_and_visitors_are_merged(imported: tuple[Store, Truth, ImportReport]) -> None:
@@ -222,6 +229,151 @@ def test_outliers(imported: tuple[Store, Truth, ImportReport]) -> None:
     assert all(detail.values["page"] == ["7"] for detail in asked)
     assert all("password" in detail.values for detail in asked)
     assert any(frame.own and frame.function == "slow" for frame in asked[0].stack)
+
+
+def test_exceptions_as_often_as_there(
+    imported: tuple[Store, Truth, ImportReport], made: tuple[Path, Truth]
+) -> None:
+    store, truth, report = imported
+    there: dict[tuple[str, str], list[Any]] = {}
+    for one in truth["exceptions"]:
+        there.setdefault((one["type"], one["endpoint"]), []).append(one)
+    assert {key: sum(one["count"] for one in ones) for key, ones in there.items()} == {
+        ("ValueError", "failing"): 4,
+        ("LookupError", "checkout"): 6,
+        ("RuntimeError", "checkout"): 6,
+        ("NotFound", "checkout"): 2,
+        ("TimeoutError", "slow"): 2,
+    }
+    here = exceptions_of(store)
+    assert {key[:2] for key in here} == there.keys()
+    for (kind, endpoint), ones in there.items():
+        found = [spans for key, spans in here.items() if key[:2] == (kind, endpoint)]
+        assert sum(spans[0] for spans in found) == sum(one["count"] for one in ones)
+        assert min(spans[1] for spans in found) // 1000 == min(
+            seconds(one["first_timestamp"]) for one in ones
+        )
+        assert max(spans[2] for spans in found) // 1000 == max(
+            seconds(one["latest_timestamp"]) for one in ones
+        )
+    # By version, and to the millisecond, which it does not show.
+    assert here == exceptions_there(made[0])
+    assert report.imported["exceptions"] == sum(spans[0] for spans in here.values())
+    first_seen = type_coerce(ExceptionGroup.first_seen, BigInteger)
+    with store.read() as connection:
+        rows = connection.execute(select(ExceptionGroup.type, first_seen)).all()
+    assert {row[0]: row[1] for row in rows} == {
+        kind: min(spans[1] for key, spans in here.items() if key[0] == kind) for kind, _ in there
+    }
+
+
+def test_exceptions_can_be_read(imported: tuple[Store, Truth, ImportReport]) -> None:
+    store, truth, _ = imported
+    texts: set[tuple[str, str, str]] = set()
+    with store.read() as connection:
+        ids = connection.scalars(select(ExceptionGroup.id)).all()
+        assert len(ids) == 5
+        for id in ids:
+            group = exception_page.group_info(connection, id)
+            assert group is not None
+            query = select(ExceptionRow.id).where(ExceptionRow.group_key == id)
+            for occurrence in connection.scalars(query).all():
+                shown = exception_page._shown(connection, id, occurrence)
+                assert shown is not None
+                texts.add(_checked(group.type, shown, truth))
+    assert texts == {
+        ("ValueError", "it fails", "no"),
+        ("LookupError", "there is no card 17", "yes"),
+        ("LookupError", "there is no card 18", "yes"),
+        ("RuntimeError", "the bank refuses token=[hidden]", "no"),
+        ("NotFound", NOT_FOUND, "no"),
+        # The secret is known from the URL that came with the request.
+        ("TimeoutError", "nobody answers to [hidden]", "no"),
+    }
+    secrets = [secret.encode() for secret in SECRETS]
+    with store.read() as connection:
+        for data in connection.scalars(select(ExceptionRow.detail)):
+            assert not any(secret in zlib.decompress(data) for secret in secrets)
+
+
+def _checked(kind: str, shown: Any, truth: Truth) -> tuple[str, str, str]:
+    """Compare the stack of an exception with the one there; return type, message, handled."""
+    [link] = shown.detail.links
+    frames = [
+        (frame.file.rpartition("/")[2], frame.line, frame.function, frame.first_line)
+        for frame in link.frames
+    ]
+    of = truth["of"][shown.row.endpoint]
+    stacks = [
+        sorted(one["stack_trace_snapshot"], key=lambda line: line["position"])
+        for one in of["exceptions"]
+        if one["type"] == kind
+    ]
+    assert frames in [
+        [
+            (
+                line["full_file_path"].rpartition("/")[2],
+                line["line_number"],
+                line["function_name"],
+                line["function_start_line_number"],
+            )
+            for line in stack
+        ]
+        for stack in stacks
+    ]
+    texts = {line["function_name"]: line["function_definition_id"] for line in stacks[0]}
+    for frame in link.frames:
+        if frame.own:
+            code = truth["functions"][str(texts[frame.function])]
+            assert shown.sources[frame.source_id] == code.rstrip()
+    assert link.frames[0].own
+    assert shown.row.status == {"NotFound": 404}.get(kind, 500)
+    return kind, link.message, "yes" if shown.row.handled else "no"
+
+
+def seconds(text: str) -> int:
+    moment = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT")
+    return int(moment.replace(tzinfo=timezone.utc).timestamp())
+
+
+Spans = dict[tuple[str, str, str], tuple[int, int, int]]
+
+
+def exceptions_of(store: Store) -> Spans:
+    """Return how many there are by type, endpoint and version, and the first and last time."""
+    names = (ExceptionGroup.type, Endpoint.name, Version.name)
+    first, last = (
+        type_coerce(column, BigInteger) for column in (ExceptionDay.first_at, ExceptionDay.last_at)
+    )
+    query = (
+        select(*names, func.sum(ExceptionDay.hits), func.min(first), func.max(last))
+        .join(ExceptionGroup, ExceptionGroup.id == ExceptionDay.group_key)
+        .join(Endpoint, Endpoint.id == ExceptionDay.endpoint_id)
+        .join(Version, Version.id == ExceptionDay.version_id)
+        .group_by(*names)
+    )
+    with store.read() as connection:
+        return {
+            (row[0], row[1], row[2]): (row[3], row[4], row[5]) for row in connection.execute(query)
+        }
+
+
+def exceptions_there(old: Path) -> Spans:
+    """Return the same of the old database."""
+    connection = sqlite3.connect(old)
+    rows = connection.execute(
+        "SELECT type, name, version_requested, count(*), min(time_requested), max(time_requested) "
+        "FROM ExceptionOccurrence JOIN Request ON Request.id = request_id "
+        "JOIN Endpoint ON Endpoint.id = endpoint_id "
+        "JOIN ExceptionType ON ExceptionType.id = exception_type_id GROUP BY 1, 2, 3"
+    ).fetchall()
+    connection.close()
+    return {tuple(row[:3]): (row[3], millis(row[4]), millis(row[5])) for row in rows}
+
+
+def millis(text: str) -> int:
+    moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
 
 
 def test_the_merged_tree_of_an_endpoint(imported: tuple[Store, Truth, ImportReport]) -> None:
@@ -302,12 +454,19 @@ def enlarged(old: Path, folder: Path) -> Path:
     """A copy of the old database with ``COPIES`` times its requests, over two weeks."""
     shutil.copy(old, folder / "large.db")
     columns = "endpoint_id, duration, version_requested, group_by, ip, status_code"
+    raised = "exception_type_id, exception_msg_id, stack_trace_snapshot_id, is_user_captured"
+    last = last_id(old)
     with sqlite3.connect(folder / "large.db") as connection:
         for number in range(1, COPIES):
             back = f"strftime('%Y-%m-%d %H:%M:%f000', time_requested, '-{number * 33} minutes')"
             connection.execute(
                 f"INSERT INTO Request ({columns}, time_requested) SELECT {columns}, {back} "
-                f"FROM Request WHERE id <= {last_id(old)}"
+                f"FROM Request WHERE id <= {last} ORDER BY id"
+            )
+            connection.execute(
+                f"INSERT INTO ExceptionOccurrence (request_id, {raised}) "
+                f"SELECT request_id + {number * last}, {raised} "
+                f"FROM ExceptionOccurrence WHERE request_id <= {last}"
             )
     connection.close()
     return folder / "large.db"
@@ -379,6 +538,9 @@ def test_killed_in_the_middle_and_started_again(
     assert {(row[0], row[1]): row[2] for row in raw} == {
         key: hits for key, (hits, _) in expected.items()
     }
+    raised = exceptions_there(old)
+    assert exceptions_of(store) == raised
+    assert sum(spans[0] for spans in raised.values()) == 20 * COPIES
 
 
 def mark(store: Store) -> int:
