@@ -20,6 +20,8 @@ class Dropped:
 
 #: Keys that have another name here.
 ALIASES: Mapping[str, str] = {"CUSTOM_LINK": "LINK"}
+#: Those of the section [alerting]; its other keys are called the same.
+ALERTING: Mapping[str, str] = {"ENABLED": "ALERT_ENABLED", "TYPE": "ALERT_TYPE"}
 #: Keys without a counterpart. Nothing is lost, and nothing said, where one has its default.
 DROPPED: Mapping[str, Dropped] = {
     "BLUEPRINT_NAME": Dropped("dashboard", "link to the panel's address; it is no blueprint"),
@@ -39,8 +41,6 @@ DROPPED: Mapping[str, Dropped] = {
 }
 #: Both give the time between two samples in ms: one is documented, the other is read.
 SAMPLING = ("SAMPLING_PERIOD", "SAMPLING_RATE")
-ALERTING = "alerting"
-ALERTING_INSTEAD = "make a target and a rule under Alerts in the panel"
 _SHORTEST_PERIOD_MS = 1.0
 
 
@@ -59,13 +59,15 @@ class ConfigLine:
         return f"{self.path} [{self.section}]"
 
 
-def translated(line: ConfigLine, known: Mapping[str, object]) -> tuple[str, object] | None:
+def translated(line: ConfigLine) -> tuple[str, object] | None:
     """Return the name and value of a setting, or None where the line says nothing to us.
 
-    ``known`` holds the names of all settings. What is left out is warned of. Raises SettingsError
-    for a prefix under which the old tables would be taken for ours.
+    What is left out is warned of. Raises SettingsError for a prefix under which the old tables
+    would be taken for ours.
     """
     name = ALIASES.get(line.key, line.key)
+    if line.section.lower() == "alerting":
+        name = ALERTING.get(line.key, line.key)
     if name == "TABLE_PREFIX":
         check_table_prefix(line.text, line.source)
     if name in SAMPLING:
@@ -74,12 +76,6 @@ def translated(line: ConfigLine, known: Mapping[str, object]) -> tuple[str, obje
         return _git(line)
     if name in DROPPED:
         warn_dropped(name, line.text, f"{name} in {line.source}")
-        return None
-    if line.section.lower() == ALERTING and name not in known:
-        # One sentence for the section: Python shows the same warning once.
-        warnings.warn(
-            f"{line.source} is not used by fmd_admin. Instead: {ALERTING_INSTEAD}.", stacklevel=2
-        )
         return None
     return name, line.text
 

@@ -93,6 +93,11 @@ def setting(
     return dataclasses.field(default=default, metadata=extra)
 
 
+def free_text(help: str, *, secret: bool = False) -> Any:
+    """Return a field of any text, empty without a value."""
+    return setting("", help, allowed="any text", secret=secret)
+
+
 def choice(default: str, choices: tuple[str, ...], help: str, *, runtime: bool) -> Any:
     """Return a field whose value is one of ``choices``."""
     allowed = "one of " + ", ".join(choices)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
+from .fmd_alerting import PLATFORMS, are_types, is_port, problems
 from .fmd_config import SAMPLING, ConfigLine, translated
 from .patterns import is_patterns, is_rates
-from .setting_specs import Spec, choice, days, is_link, is_zone, number, setting
+from .setting_specs import Spec, choice, days, free_text, is_link, is_zone, number, setting
 
 ENV_PREFIX = "FMD_"
 
@@ -50,9 +52,7 @@ class Settings:
     monitor_level: int = number(
         1, 0, 3, "Level of endpoints that are seen for the first time.", runtime=True
     )
-    app_version: str = setting(
-        "", "Version of the host app that requests are counted under.", allowed="any text"
-    )
+    app_version: str = free_text("Version of the host app that requests are counted under.")
     git: str = setting(
         "",
         "Git work tree or .git folder of the host app; its commit becomes the version. "
@@ -212,15 +212,34 @@ class Settings:
     keep_exceptions_days: int = days(30, "Exceptions (their counts per day stay)")
     keep_rollups_days: int = days(730, "Sums per hour and day, which charts are made of,")
     keep_graph_values_days: int = days(730, "Values of custom graphs")
-    username: str = setting(
-        "", "Name of the first admin, made on a start without users.", allowed="any text"
-    )
+    username: str = free_text("Name of the first admin, made on a start without users.")
     password: str = setting(
         "",
         "Password of the first admin. Empty: a one-time password is printed.",
         allowed="at least 8 characters, and not a well-known one",
         secret=True,
     )
+    alert_enabled: bool = setting(
+        False,
+        "Alert on each new kind of exception, as the settings below say. More is set up under "
+        "Alerts in the panel.",
+        allowed="true or false",
+    )
+    alert_type: str = setting(
+        "", "How to alert.", allowed="email, chat and issue, commas between", check=are_types
+    )
+    smtp_host: str = free_text("For email: host of the mail server, which must know STARTTLS.")
+    smtp_port: str = setting("", "For email: its port.", allowed="1 to 65535", check=is_port)
+    smtp_user: str = free_text("For email: user of the mail server and sender of the mails.")
+    smtp_password: str = free_text("For email: password. Empty: no login.", secret=True)
+    smtp_to: str = free_text("For email: addresses, commas between.")
+    chat_platform: str = setting(
+        "", "For chat.", allowed="one of " + ", ".join(PLATFORMS), choices=("", *PLATFORMS)
+    )
+    chat_webhook_url: str = free_text("For chat: URL of an incoming webhook.", secret=True)
+    github_token: str = free_text("For issue: a token that may write issues.", secret=True)
+    repository_owner: str = free_text("For issue: owner of the repository on GitHub.")
+    repository_name: str = free_text("For issue: name of the repository.")
 
 
 def _specs() -> dict[str, Spec]:
@@ -297,7 +316,10 @@ def load(
             row = spec(key, source)
             values[row.name.lower()] = row.parse(value, source)
             sources[row.name] = layer
-    return Loaded(Settings(**values), sources)
+    found = Settings(**values)
+    for problem in problems(found):
+        warnings.warn(problem, stacklevel=2)
+    return Loaded(found, sources)
 
 
 def _from_prefixed(mapping: Mapping[str, Any], label: str) -> Iterator[tuple[str, object, str]]:
@@ -330,6 +352,6 @@ def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
     for line in sorted(
         lines, key=lambda line: SAMPLING.index(line.key) if line.key in SAMPLING else 0
     ):
-        found = translated(line, TABLE)
+        found = translated(line)
         if found is not None:
             yield *found, line.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,15 +68,17 @@ class Mailbox:
     port: int = 0
     failures: int = 0
     refused: int = 0
+    encrypted: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
 
 
 @contextmanager
-def mail_server(failures: int = 0) -> Iterator[Mailbox]:
+def mail_server(failures: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
+    """Without ``tls`` it knows no STARTTLS, with it it asks for it."""
     box = Mailbox(failures=failures)
 
     class Handler:
-        async def handle_DATA(self, _server: SMTP, _session: Session, mail: Envelope) -> str:
+        async def handle_DATA(self, _server: SMTP, session: Session, mail: Envelope) -> str:
             if box.refused < box.failures:
                 box.refused += 1
                 return "451 try again later"
@@ -83,13 +86,20 @@ def mail_server(failures: int = 0) -> Iterator[Mailbox]:
             found = message_from_bytes(content, policy=policy.default)
             assert isinstance(found, EmailMessage)
             box.mails.append(found)
+            box.encrypted += session.ssl is not None
             return "250 OK"
 
     # It takes no port 0: it looks there whether it is up.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         box.port = probe.getsockname()[1]
-    controller = Controller(Handler(), hostname="127.0.0.1", port=box.port)
+    controller = Controller(
+        Handler(),
+        hostname="127.0.0.1",
+        port=box.port,
+        tls_context=tls,
+        require_starttls=tls is not None,
+    )
     controller.start()
     try:
         yield box

@@ -21,6 +21,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, ValidationErr
 
 from ..jobs.senders import APPRISE, WEBHOOK
 from ..read.alert_rules import APP, EACH, KINDS, ONE, Rule
+from ..store.configured_alerts import SUFFIX, is_configured
 from .forms import submitted
 
 SEVERITIES = ("info", "warning", "critical")
@@ -28,9 +29,17 @@ TARGET_KINDS = {WEBHOOK: "Webhook (signed JSON)", APPRISE: "Apprise (e-mail, cha
 SCOPES = {APP: "All endpoints together", EACH: "Each endpoint by itself", ONE: "One endpoint"}
 LONGEST_WINDOW_H, LONGEST_COOLDOWN_MIN = 168, 43_200
 _ENV = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _not_configured(_form: Form, field: Field) -> None:
+    if is_configured((field.data or "").strip()):
+        raise ValidationError(f"Names ending in{SUFFIX} are for what the configuration says.")
+
+
 _NAME = [
     InputRequired("Enter a name."),
     Length(max=100, message="A name has at most 100 characters."),
+    _not_configured,
 ]
 
 

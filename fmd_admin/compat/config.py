@@ -15,7 +15,6 @@ from .. import settings
 from ..errors import SettingsError
 from ..extension import FMDAdmin
 from ..fmd_config import (
-    ALERTING_INSTEAD,
     DROPPED,
     check_table_prefix,
     sampling_period_ms,
@@ -28,11 +27,8 @@ _ATTRIBUTES = {"version": "app_version", "database_name": "database"}
 _PLAIN = frozenset({"group_by", "get_ip", "auth"})
 #: It is in seconds there, though the file has milliseconds.
 _SAMPLING = "sampling_period"
-_ALERTING = (
-    *("alert_enabled", "alert_type", "smtp_host", "smtp_port", "smtp_user", "smtp_password"),
-    *("smtp_to", "chat_platform", "chat_webhook_url"),
-    *("github_token", "repository_owner", "repository_name"),
-)
+#: Lists there, texts with commas in the file and here.
+_LISTS = frozenset({"alert_type", "smtp_to"})
 
 
 @dataclass
@@ -114,7 +110,7 @@ class DashboardConfig:
             self.__dict__[name] = value
             return
         unset = name.upper() not in settings.TABLE
-        if unset and (name.upper() in DROPPED or name in _ALERTING):
+        if unset and name.upper() in DROPPED:
             self._keep_unused(name, value, source)
             return
         if name == _SAMPLING:
@@ -127,21 +123,19 @@ class DashboardConfig:
             value = getattr(value, "zone", None) or getattr(value, "key", None) or value
         if row.name == "APP_VERSION" and isinstance(value, (int, float)):
             value = str(value)
+        if value is None and row.default == "":
+            value = ""
+        if name in _LISTS and not isinstance(value, str):
+            value = ",".join(map(str, value))
+        if name == "smtp_port":
+            value = str(value)
         row.parse(value, source)
         self._state.code[row.name] = value
 
     def _keep_unused(self, name: str, value: Any, source: str) -> None:
         if name == "table_prefix":
             check_table_prefix(str(value), source)
-        if name in _ALERTING:
-            if value:
-                warnings.warn(
-                    f"Alerting in dashboard.config is not used by fmd_admin. "
-                    f"Instead: {ALERTING_INSTEAD}.",
-                    stacklevel=3,
-                )
-        else:
-            warn_dropped(name.upper(), value, source)
+        warn_dropped(name.upper(), value, source)
         self._state.unused[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -151,11 +145,10 @@ class DashboardConfig:
         key = _ATTRIBUTES.get(name, name).upper()
         if key in settings.TABLE:
             default = settings.TABLE[key].default
-            return state.code.get(key, state.from_file.get(key, default))
+            value = state.code.get(key, state.from_file.get(key, default))
+            return value.split(",") if name in _LISTS and value else value
         if key in DROPPED:
             return state.unused.get(name, DROPPED[key].default)
-        if name in _ALERTING:
-            return state.unused.get(name)
         raise AttributeError(name)
 
     def extension(self, *, schedule: bool = True, panel: bool = True) -> FMDAdmin:

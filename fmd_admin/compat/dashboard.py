@@ -63,6 +63,10 @@ def capture(error: BaseException) -> None:
         capture_in(monitor, error)
 
 
+#: As its documentation calls it.
+capture_exception = capture
+
+
 def add_database_pruning_schedule(
     weeks_to_keep: int, delete_custom_graph_data: bool = False, **schedule: Any
 ) -> None:

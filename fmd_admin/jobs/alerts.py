@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Connection
@@ -17,9 +18,11 @@ from sqlalchemy import Connection
 from ..errors import AlertError, LeaseLostError
 from ..read.alert_rules import KINDS, Finding, Rule, findings, rules
 from ..store import alerts as rows
+from ..store import configured_alerts
+from ..store.configured_alerts import CONFIG
 from ..store.sealing import unseal
 from ..store.store import Store
-from .senders import send
+from .senders import APPRISE, send
 
 EVERY_S = 5.0
 #: The report takes longer than all other rules, and its hours hardly change.
@@ -28,6 +31,17 @@ REPORT_EVERY_MS = 600_000
 MOST = 100
 
 Fence = Callable[[Connection], None]
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Targets of the app's configuration, by their names there.
+
+    ``addresses`` hold secrets, ``hints`` are what may be shown of them.
+    """
+
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 class Alerts:
@@ -45,7 +59,9 @@ class Alerts:
         secret: Callable[[], bytes],
         report: Callable[[str], None],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        configured: Configured | None = None,
     ) -> None:
+        self._configured = configured or Configured()
         self._store = store
         self._fence = fence
         self._secret = secret
@@ -58,9 +74,11 @@ class Alerts:
         self._reported: dict[int, int] = {}
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
+        self._kept = False
 
     def step(self, *, threads: bool = True) -> None:
         """Decide, and start sending if something is due; to be called every few seconds."""
+        self.keep_configured()
         self.decide()
         with self._store.read() as connection:
             due = rows.is_due(connection, self._clock_ms())
@@ -79,9 +97,27 @@ class Alerts:
     def stop(self, wait_s: float) -> None:
         """Have the thread end after the delivery that it is at; wait for it a moment."""
         thread, self._thread = self._thread, None
+        # Another process may have another configuration, until this one has the lease again.
+        self._kept = False
         self._ending.set()
         if thread is not None:
             thread.join(wait_s)
+
+    def keep_configured(self) -> None:
+        """Make the targets and the rule of the configuration those of this process's, once."""
+        if not self._kept:
+            self._store.transact(self._keep)
+            self._kept = True
+
+    def _keep(self, connection: Connection) -> None:
+        self._fence(connection)
+        configured_alerts.keep(
+            connection,
+            self._configured.hints,
+            APPRISE,
+            self._clock_ms(),
+            rule_kind="new_exception",
+        )
 
     def decide(self) -> None:
         """Evaluate every active rule, and store the alerts that come of it."""
@@ -174,7 +210,16 @@ class Alerts:
     def _send(self, due: rows.Due) -> None:
         if due.secret is None:
             raise AlertError("The target was deleted.")
-        send(due, unseal(due.secret, self._secret()))
+        if not due.secret.startswith(CONFIG):
+            send(due, unseal(due.secret, self._secret()))
+            return
+        address = self._configured.addresses.get(due.secret.removeprefix(CONFIG))
+        if address is None:
+            raise AlertError(
+                "The configuration of the process that sends says no such target (any more). Start "
+                "all processes with the same one."
+            )
+        send(due, address)
 
     # Not fenced: what is known of a delivery is noted whoever runs the jobs by then.
     def _failed(self, due: rows.Due, error: str, connection: Connection) -> None:

@@ -19,6 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection, func, select
 
 from ..errors import LeaseLostError
+from ..fmd_alerting import addresses, hints
 from ..settings import TABLE, Loaded
 from ..store import exceptions, graph_sums, visitor_rebuild, visitor_weeks, visitors
 from ..store.calendar import Calendar
@@ -27,7 +28,7 @@ from ..store.models import RollupDelta
 from ..store.rollups import merge_deltas
 from ..store.store import Store
 from .alerts import EVERY_S as ALERTS_S
-from .alerts import Alerts
+from .alerts import Alerts, Configured
 from .graph_runs import EXECUTOR, LAST_RUN_S, GraphRuns
 from .pruning import EVERY_S, WORK_S, Pruning, PruningSchedule, pruning_schedule
 
@@ -83,6 +84,7 @@ class Jobs:
                 fence=lambda connection: self._lease.fence(connection),
                 secret=secret,
                 report=report,
+                configured=Configured(addresses(store.settings), hints(store.settings)),
             )
 
     def _new_lease(self, owner: str) -> Lease:

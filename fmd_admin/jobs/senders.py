@@ -86,7 +86,10 @@ def _notify(due: Due, address: str) -> None:
     # The service itself: Apprise's own notify keeps threads, which do not outlive a fork.
     service = apprise.Apprise.instantiate(address)
     if service is None:
-        raise AlertError("Apprise does not understand this address.")
+        raise AlertError(
+            "Apprise does not understand this address. Write it as its documentation says, or "
+            "upgrade: pip install -U apprise"
+        )
     text = f"{due.body}\n\n{REPEAT}" if due.is_repeat else due.body
     kind = _APPRISE_TYPES.get(due.severity, "info")
     # The log of Apprise says why; it may hold parts of the address, so it is not kept.

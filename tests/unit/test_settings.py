@@ -106,11 +106,3 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
     file.write_text("[dashboard]\nMONITOR_LEVLE=3\n")
     with pytest.raises(SettingsError, match=r"config\.cfg \[dashboard\]"):
         settings.load(file=file, environ={})
-
-
-def test_the_alerting_section_of_the_peer_stops_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "config.cfg"
-    file.write_text("[dashboard]\nMONITOR_LEVEL=2\n[alerting]\nENABLED=True\nSMTP_HOST='x'\n")
-    with pytest.warns(UserWarning, match=r"\[alerting\] is not used .* under Alerts in the panel"):
-        loaded = settings.load(file=file, environ={})
-    assert loaded.values.monitor_level == 2

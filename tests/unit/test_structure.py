@@ -14,6 +14,7 @@ PACKAGE = ROOT / "fmd_admin"
 LEAVES = {
     "errors",
     "faults",
+    "fmd_alerting",
     "fmd_config",
     "lifecycle",
     "patterns",

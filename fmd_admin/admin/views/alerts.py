@@ -19,6 +19,7 @@ from ...read.alert_preview import DAYS, preview
 from ...read.alert_rules import KINDS, Rule, rule_of, rules
 from ...store import alerts as rows
 from ...store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
+from ...store.configured_alerts import is_configured
 from ...store.sealing import seal
 from .. import format
 from ..alert_forms import SCOPES, TARGET_KINDS, RuleForm, TargetForm, rule_form
@@ -60,6 +61,7 @@ class AlertsPage(Page):
             names=names,
             log=log,
             logged=LOGGED,
+            is_configured=is_configured,
             fmt=format,
             zone=self.panel.store.timezone,
         )
@@ -74,6 +76,7 @@ class AlertsPage(Page):
             endpoints = sorted(catalog.endpoint_names(connection).items(), key=lambda one: one[1])
             query = select(AlertTarget.id, AlertTarget.name).order_by(AlertTarget.name)
             targets = [(row.id, row.name) for row in connection.execute(query)]
+        self._own(old)
         form = rule_form(endpoints, targets, old)
         options = {"endpoints": endpoints, "targets": targets, "old": old}
         if request.method != "POST":
@@ -116,11 +119,13 @@ class AlertsPage(Page):
         """Ask whether a rule shall go; delete it once that is confirmed."""
         if request.method != "POST":
             with self.panel.store.read() as connection:
-                name = self._find_rule(connection, rule_id).name
+                found = self._find_rule(connection, rule_id)
+            self._own(found, but_idle=True)
             action = url_for("alerts.delete_rule", rule_id=rule_id)
-            return self._confirm("rule", name, "What it sent stays in the log.", action)
+            return self._confirm("rule", found.name, "What it sent stays in the log.", action)
         with self.panel.store.write() as connection:
             found = self._find_rule(connection, rule_id)
+            self._own(found, but_idle=True)
             rows.delete_rule(connection, rule_id)
         flash(f"Rule {found.name} is deleted. What it sent stays in the log.", "ok")
         return redirect(url_for("alerts.index"), 303)
@@ -131,6 +136,7 @@ class AlertsPage(Page):
         """Show a target's form without its address, or save it."""
         with self.panel.store.read() as connection:
             old = self._find_target(connection, target_id) if target_id is not None else None
+        self._own(old)
         data = {} if old is None else {"name": old.name, "kind": old.kind, "active": old.active}
         form = TargetForm(submitted(), data=data)
         form.is_new = old is None
@@ -179,12 +185,14 @@ class AlertsPage(Page):
         """Ask whether a target shall go; delete it once that is confirmed."""
         if request.method != "POST":
             with self.panel.store.read() as connection:
-                name = self._find_target(connection, target_id).name
+                found = self._find_target(connection, target_id)
+            self._own(found, but_idle=True)
             note = "Its address is forgotten, and what still waits for it is not sent."
             action = url_for("alerts.delete_target", target_id=target_id)
-            return self._confirm("target", name, note, action)
+            return self._confirm("target", found.name, note, action)
         with self.panel.store.write() as connection:
             found = self._find_target(connection, target_id)
+            self._own(found, but_idle=True)
             rows.delete_target(connection, target_id)
         flash(f"Target {found.name} is deleted.", "ok")
         return redirect(url_for("alerts.index"), 303)
@@ -225,6 +233,18 @@ class AlertsPage(Page):
             button=f"Delete {noun}",
         )
         return page
+
+    def _own(self, found: Any, *, but_idle: bool = False) -> None:
+        """Answer with 403 for what comes from the configuration.
+
+        With ``but_idle`` not for what is no longer in it.
+        """
+        if found is not None and is_configured(found.name) and (found.active or not but_idle):
+            abort(
+                403,
+                f"{found.name} comes from the app's configuration (its ALERT_… settings, or "
+                "[alerting] of its file). Change it there, and start the app again.",
+            )
 
     def _find_rule(self, connection: Connection, rule_id: int) -> Rule:
         query = select(AlertRule.__table__).where(AlertRule.id == rule_id)

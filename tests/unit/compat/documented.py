@@ -145,6 +145,25 @@ GROUP_BY_TABLE = {
     ),
 }
 
+#: In a view of its example of an installation; its module has ``capture`` only.
+CAPTURE = """
+from flask_monitoringdashboard import capture_exception
+
+def risky_operation():
+    raise ValueError('too risky')
+
+@app.route('/risky')
+def risky():
+    try:
+        # Your code that might raise an exception
+        result = risky_operation()
+    except ValueError as e:
+        capture_exception(e)  # Manually capture with stack trace
+        dashboard.capture(e)  # Logs exception with stack trace for debugging
+        # Handle the error gracefully
+        return "An error occurred", 400
+"""
+
 PRUNING = """
 weeks_to_keep = 8
 delete_custom_graph_data = True

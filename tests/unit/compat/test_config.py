@@ -68,7 +68,7 @@ def test_what_is_read_back(fresh: DashboardConfig, tmp_path: Path) -> None:
         "dashboard",
         0.005,
     )
-    assert (fresh.app, fresh.alert_enabled, fresh.enable_logging) == (None, None, False)
+    assert (fresh.app, fresh.alert_enabled, fresh.enable_logging) == (None, False, False)
     fresh.version, fresh.link = "before", "first"
     fresh.init_from(file=write(tmp_path, "[dashboard]\nCUSTOM_LINK=second\nSAMPLING_RATE=20\n"))
     assert (fresh.version, fresh.link, fresh.sampling_period) == ("before", "second", 0.02)
@@ -163,18 +163,26 @@ def test_a_warning_is_shown_once(quiet: DashboardConfig, apps: list[Flask], tmp_
         dashboard.bind(apps[1])
     shown = [str(one.message) for one in caught]
     assert len(shown) == len(set(shown)) == 2
-    assert "[alerting]" in shown[1]
+    assert "by email, which needs SMTP_PORT, SMTP_USER, SMTP_TO too" in shown[1]
 
 
-def test_alerting_warns_and_does_not_fail(quiet: DashboardConfig, apps: list[Flask]) -> None:
-    with pytest.warns(UserWarning, match="Alerting"):
-        quiet.alert_enabled = True
-    with pytest.warns(UserWarning, match="Alerting"):
-        quiet.smtp_to = ["a@example.org"]
-    assert quiet.smtp_to == ["a@example.org"]
+def test_alerting_by_attributes(quiet: DashboardConfig, apps: list[Flask]) -> None:
+    quiet.alert_enabled, quiet.alert_type = True, ["email"]
+    quiet.smtp_host, quiet.smtp_port, quiet.smtp_user = "127.0.0.1", 25, "a@example.org"
+    quiet.smtp_password = None
+    quiet.smtp_to = ["b@example.org", "c@example.org"]
+    assert (quiet.alert_type, quiet.smtp_to) == (["email"], ["b@example.org", "c@example.org"])
+    dashboard.bind(apps[0])
+    values = of(apps[0]).config.values
+    assert (values.smtp_port, values.smtp_to) == ("25", "b@example.org,c@example.org")
+    assert values.alert_enabled
+    with pytest.raises(SettingsError, match=r"CHAT_PLATFORM .* one of SLACK, TEAMS, ROCKET_CHAT"):
+        quiet.chat_platform = "IRC"
+
+
+def test_what_cannot_be_carried_over_of_the_blueprint(quiet: DashboardConfig) -> None:
     with pytest.warns(UserWarning, match="no blueprint"):
         quiet.blueprint_name = "monitor"
-    dashboard.bind(apps[0])
 
 
 @pytest.mark.parametrize("prefix", ["fmd_", "FMD_"])

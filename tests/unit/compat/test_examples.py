@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 import fmd_admin
 from fmd_admin.compat.config import DashboardConfig
 from fmd_admin.errors import SettingsError
 from fmd_admin.extension import of
 from fmd_admin.store.accounts import Account, authenticate
+from fmd_admin.store.exception_models import ExceptionDay, ExceptionGroup
 
 from ...support import get, stored_rows
 from . import documented
@@ -78,6 +80,19 @@ def test_installation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "user:     admin" in capsys.readouterr().err
 
 
+def test_capture_by_both_names(run: Run) -> None:
+    old = "from flask_monitoringdashboard import"
+    app = run(documented.INSTALLATION, documented.CAPTURE.replace(old, "from fmd_admin import"))
+    assert app.test_client().get("/risky").status_code == 400
+    monitor = of(app)
+    monitor.recorder.flush()
+    with monitor.store.read() as connection:
+        groups = connection.execute(select(ExceptionGroup.type, ExceptionGroup.function)).all()
+        hits = connection.scalars(select(ExceptionDay.hits)).all()
+    assert [tuple(group) for group in groups] == [("ValueError", "risky_operation")]
+    assert hits == [1]
+
+
 def test_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_DEBUG", "1")
     with warnings.catch_warnings(record=True) as caught:
@@ -89,8 +104,6 @@ def test_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "ENABLE_LOGGING",
         "TABLE_PREFIX",
         "COLORS",
-        # [alerting]: its file, and once for both of its lines.
-        *[str(Path.cwd() / "config.cfg")] * 2,
     ]
     monitor = of(app)
     values = monitor.config.values

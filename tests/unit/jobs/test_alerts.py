@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from fmd_admin.errors import LeaseLostError
 from fmd_admin.jobs import alerts as module
-from fmd_admin.jobs.alerts import Alerts
+from fmd_admin.jobs.alerts import Alerts, Configured
 from fmd_admin.jobs.senders import REPEAT
 from fmd_admin.records import Batch, RaisedCount, Row
 from fmd_admin.store import alerts as rows
@@ -40,6 +40,7 @@ class Process:
     now_ms: int
     holds: bool = True
     faults: list[str] = field(default_factory=list)
+    configured: Configured | None = None
 
     def __post_init__(self) -> None:
         self.alerts = Alerts(
@@ -48,6 +49,7 @@ class Process:
             secret=lambda: KEY,
             report=self.faults.append,
             clock_ms=lambda: self.now_ms,
+            configured=self.configured,
         )
 
     def _fence(self, _connection: Connection) -> None:

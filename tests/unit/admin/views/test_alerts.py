@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from fmd_admin.store.alert_models import AlertDelivery, AlertRule, AlertTarget
+from fmd_admin.store.configured_alerts import keep
 from fmd_admin.store.sealing import unseal
 
 from ....receivers import webhook
@@ -130,6 +132,27 @@ def test_a_rule_is_made_changed_and_deleted(with_target: Bound, anna: Browser) -
     assert anna.post("/alerts/rules/1/delete").status_code == 303
     assert "No rules yet" in anna.get("/alerts").text
     assert anna.get("/alerts/rules/1").status_code == 404
+
+
+def test_what_the_configuration_says_is_changed_there(bound: Bound, anna: Browser) -> None:
+    store = bound.monitor.store
+    for hints in ({"email": "anna@example.org by mail.example.org"}, {}):
+        store.transact(partial(keep, hints=hints, kind="apprise", now_ms=1, rule_kind="returned"))
+        shown = anna.get("/alerts").text
+        assert "E-mail (configuration)" in shown
+        assert "anna@example.org by mail.example.org" in shown
+        assert "New exceptions (configuration)" in shown
+        for path in ("rules", "targets"):
+            assert f'/alerts/{path}/1"' not in shown
+            refused = anna.get(f"/alerts/{path}/1")
+            assert refused.status_code == 403
+            assert "comes from the app&#39;s configuration" in refused.text
+            assert anna.post(f"/alerts/{path}/1", {**RULE, **TARGET}).status_code == 403
+            gone = anna.post(f"/alerts/{path}/1/delete").status_code
+            # It may go once it is no longer configured.
+            assert gone == (403 if hints else 303)
+    taken = anna.post("/alerts/targets/new", {**TARGET, "name": "Mine (configuration)"})
+    assert "Names ending in (configuration) are for" in taken.text
 
 
 def test_the_preview_says_how_often_and_saves_nothing(with_target: Bound, anna: Browser) -> None:
