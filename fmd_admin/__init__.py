@@ -10,6 +10,7 @@ from .compat.dashboard import (
     bind,
     blueprint,
     capture,
+    capture_exception,
     config,
 )
 from .extension import FMDAdmin
@@ -26,6 +27,7 @@ __all__ = [
     "bind",
     "blueprint",
     "capture",
+    "capture_exception",
     "config",
     "create_panel",
     "exclude",

@@ -63,6 +63,10 @@ def capture(error: BaseException) -> None:
         capture_in(monitor, error)
 
 
+#: Its name in Flask-MonitoringDashboard's documentation; in its code it is ``capture``.
+capture_exception = capture
+
+
 def add_database_pruning_schedule(
     weeks_to_keep: int, delete_custom_graph_data: bool = False, **schedule: Any
 ) -> None:

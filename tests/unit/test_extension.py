@@ -204,6 +204,7 @@ def test_what_is_public() -> None:
         "bind",
         "blueprint",
         "capture",
+        "capture_exception",
         "config",
         "create_panel",
         "exclude",
