@@ -63,7 +63,7 @@ def capture(error: BaseException) -> None:
         capture_in(monitor, error)
 
 
-#: As its documentation calls it.
+#: Its name in Flask-MonitoringDashboard's documentation; in its code it is ``capture``.
 capture_exception = capture
 
 

@@ -197,7 +197,8 @@ def first_start(
     if weak and not debug:
         raise SettingsError(
             f"Setting PASSWORD cannot be used: {weak} Set another one, or remove USERNAME and "
-            "PASSWORD: the first start then prints a one-time password."
+            "PASSWORD: the first start then prints a one-time password. With FLASK_DEBUG=1 in the "
+            "environment it is taken; app.run(debug=True) comes too late for that."
         )
     with store.read() as connection:
         if _has_users(connection):

@@ -21,6 +21,21 @@ if __name__ == '__main__':
   app.run(debug=True)
 """
 
+#: The one in its README.
+README = """
+from flask import Flask
+import flask_monitoringdashboard as dashboard
+
+app = Flask(__name__)
+
+@app.route("/test")
+def test():
+    return 'ok'
+
+dashboard.bind(app) # Should be added after all endpoints have been defined
+app.run()
+"""
+
 CONFIGURATION = """
 from flask import Flask
 import flask_monitoringdashboard as dashboard
@@ -145,23 +160,34 @@ GROUP_BY_TABLE = {
     ),
 }
 
-#: In a view of its example of an installation; its module has ``capture`` only.
+#: A result that is no text, from the same page.
+GROUP_BY_NUMBER = """
+def get_user_id():
+    return 1234  # replace with a function to retrieve the id of the
+                   # user within a request.
+
+dashboard.config.group_by = get_user_id
+# Note that the function itself is passed, not the result of the function.
+"""
+
+#: Inside of a view. Its own code has no such name, only ``capture``.
 CAPTURE = """
 from flask_monitoringdashboard import capture_exception
 
-def risky_operation():
-    raise ValueError('too risky')
-
-@app.route('/risky')
-def risky():
-    try:
-        # Your code that might raise an exception
-        result = risky_operation()
-    except ValueError as e:
-        capture_exception(e)  # Manually capture with stack trace
-        dashboard.capture(e)  # Logs exception with stack trace for debugging
-        # Handle the error gracefully
-        return "An error occurred", 400
+try:
+    # Your code that might raise an exception
+    result = risky_operation()
+except ValueError as e:
+    capture_exception(e)  # Manually capture with stack trace
+    # Handle the error gracefully
+    return "An error occurred", 400
+"""
+#: The same in its README.
+CAPTURE_IN_README = """
+try:
+    # Your code
+except Exception as e:
+    dashboard.capture(e)  # Logs exception with stack trace for debugging
 """
 
 PRUNING = """

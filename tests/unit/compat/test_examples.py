@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from fmd_admin.compat.config import DashboardConfig
 from fmd_admin.errors import SettingsError
 from fmd_admin.extension import of
 from fmd_admin.store.accounts import Account, authenticate
-from fmd_admin.store.exception_models import ExceptionDay, ExceptionGroup
+from fmd_admin.store.exception_models import ExceptionRow
 
 from ...support import get, stored_rows
 from . import documented
@@ -80,17 +81,12 @@ def test_installation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert "user:     admin" in capsys.readouterr().err
 
 
-def test_capture_by_both_names(run: Run) -> None:
-    old = "from flask_monitoringdashboard import"
-    app = run(documented.INSTALLATION, documented.CAPTURE.replace(old, "from fmd_admin import"))
-    assert app.test_client().get("/risky").status_code == 400
-    monitor = of(app)
-    monitor.recorder.flush()
-    with monitor.store.read() as connection:
-        groups = connection.execute(select(ExceptionGroup.type, ExceptionGroup.function)).all()
-        hits = connection.scalars(select(ExceptionDay.hits)).all()
-    assert [tuple(group) for group in groups] == [("ValueError", "risky_operation")]
-    assert hits == [1]
+def test_the_readme(run: Run, quiet: DashboardConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flask, "run", lambda self: None)
+    app = run(documented.README)
+    assert get(app, "/test") == "ok"
+    of(app).recorder.flush()
+    assert [row.endpoint for row in stored_rows(of(app).store)] == ["test"]
 
 
 def test_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +130,9 @@ def test_configuration_from_the_environment(
 def test_its_default_login_is_refused_outside_debug(run: Run) -> None:
     with (
         pytest.warns(UserWarning, match="is not used by fmd_admin"),
-        pytest.raises(SettingsError, match=r"PASSWORD cannot be used: .* Set another one"),
+        pytest.raises(
+            SettingsError, match=r"PASSWORD cannot be used: .* Set another one.*FLASK_DEBUG=1"
+        ),
     ):
         run(documented.CONFIGURATION)
 
@@ -161,6 +159,30 @@ def test_group_by(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(UserWarning, match="is not used by fmd_admin"):
         app = run(documented.GROUP_BY)
     assert only_row(app).group == "1234"
+
+
+def test_group_by_a_number(run: Run, quiet: DashboardConfig) -> None:
+    lines = f"{documented.GROUP_BY_NUMBER}\ndashboard.bind(app)"
+    app = run(documented.INSTALLATION.replace("dashboard.bind(app)", lines))
+    assert only_row(app).group == "1234"
+
+
+@pytest.mark.parametrize("example", [documented.CAPTURE, documented.CAPTURE_IN_README])
+def test_capture(run: Run, quiet: DashboardConfig, example: str) -> None:
+    app = run(documented.INSTALLATION)
+    lines = example.replace("flask_monitoringdashboard", "fmd_admin").strip()
+    # What the documentation leaves to the reader.
+    lines = lines.replace("    # Your code\n", "    risky_operation()\n")
+    names = {"risky_operation": lambda: int("no number"), "dashboard": fmd_admin}
+    exec(f"def risky():\n{indent(lines, '    ')}\n    return 'ok'", names)
+    app.add_url_rule("/risky", view_func=names["risky"])
+    app.test_client().get("/risky").close()
+    monitor = of(app)
+    monitor.recorder.flush()
+    with monitor.store.read() as connection:
+        assert connection.execute(select(ExceptionRow.message, ExceptionRow.handled)).all() == [
+            ("invalid literal for int() with base 10: 'no number'", True)
+        ]
 
 
 @pytest.mark.parametrize(("line", "group"), documented.GROUP_BY_TABLE.items())
@@ -195,5 +217,8 @@ def test_the_address(run: Run, quiet: DashboardConfig, capsys: pytest.CaptureFix
 
 
 def test_the_name_that_users_have_is_there() -> None:
-    for name in ("add_database_pruning_schedule", "add_graph", "bind", "blueprint", "config"):
+    for name in (
+        *("add_database_pruning_schedule", "add_graph", "bind", "blueprint", "config"),
+        *("capture", "capture_exception"),
+    ):
         assert hasattr(fmd_admin, name)
