@@ -26,8 +26,9 @@ from ..records import (
     RequestRecord,
     Row,
 )
+from .deep_keys import DeepKeys
 from .frames import Frames
-from .held import Held, Stack, callers, calling_frame, chain, type_name
+from .held import ENDLESS, Held, Stack, callers, calling_frame, chain, type_name
 from .outliers import Cap, collect_facts, read_json, texts_of
 from .raised import Raised
 from .redaction import Redactor
@@ -65,6 +66,7 @@ class Exceptions:
         self._frames = frames
         self._faults = faults
         self._cap = Cap(per_minute=PER_MINUTE)
+        self._deep = DeepKeys(PER_MINUTE)
         self._rules = Rules()
 
     def apply(self, rules: Rules) -> None:
@@ -79,6 +81,7 @@ class Exceptions:
         """Begin anew in a child: the parent's requests are not here."""
         self.raised.clear()
         self._cap.after_fork()
+        self._deep = DeepKeys(PER_MINUTE)
 
     def _unhandled(self, _sender: Any, exception: BaseException, **_more: Any) -> None:
         self._guarded(exception, handled=False)
@@ -136,9 +139,21 @@ class Exceptions:
         stacks = chain(error)
         if caller is not None:
             stacks[0].points = callers(caller)
-        key = tuple(self._part(stack) for stack in stacks)
+        shape: Any = None
+        for stack in stacks:
+            if stack.deep:
+                shape = (endpoint, *(one.shape() for one in stacks))
+                break
+        key = None if shape is None else self._deep.known(shape)
+        is_guessed = key is not None
+        if key is None:
+            if shape is not None:
+                stacks = chain(error, ENDLESS)
+            key = tuple(self._part(stack) for stack in stacks)
+            if shape is not None:
+                self._deep.learn(shape, key)
         time_ms = time.time_ns() // 1_000_000
-        if not self._count(key, endpoint, time_ms) or not self._cap.take(key):
+        if not self._count(key, endpoint, time_ms) or is_guessed or not self._cap.take(key):
             return
         held = Held(key, time_ms, handled=handled)
         held.fill(stacks)

@@ -16,9 +16,10 @@ from ..records import ExceptionKey
 #: Lines kept of a stack: so many from its outer end, and so many from its inner one.
 OUTER = 12
 INNER = 48
-#: Steps along the tracebacks of a chain. What is deeper is recursion in nearly all cases: its inner
-#: end is cut, as each step costs the request some 20 ns.
-MAX_STEPS = 12 * INNER
+#: Steps along the tracebacks of a chain, some 15 ns each: more than Python's own limit of 1,000
+#: calls. What is deeper is ``deep``, and its inner end is only looked for with ``ENDLESS``.
+MAX_STEPS = 21 * INNER
+ENDLESS = 10**9
 #: Exceptions of a chain that are looked at.
 MAX_CHAIN = 8
 #: Longest part of a message that is looked at.
@@ -66,58 +67,77 @@ class Held:
 class Stack:
     """One exception of a chain with its way through the code. Lives within one call only."""
 
-    __slots__ = ("cut", "error", "how", "points", "steps")
+    __slots__ = ("_begin", "_last", "cut", "deep", "error", "how", "points", "steps")
 
     def __init__(self, error: BaseException, how: str, steps: int) -> None:
         self.error = error
         self.how = how
-        #: Its traceback, or frames where it was never raised; the outermost first.
+        #: Its traceback, or frames where it was never raised; the outermost first. The inner end
+        #: of a long one is added when it is asked for.
         self.points: list[Any] = _walk(error.__traceback__, OUTER)
         self.cut = self.steps = 0
+        #: Whether it is longer than the steps were enough for, so that nobody knows its inner end.
+        self.deep = False
+        self._begin: TracebackType | None = None
+        self._last: TracebackType | None = None
         if len(self.points) == OUTER:
-            self._add_inner_end(self.points[-1].tb_next, steps)
+            self._find_end(self.points[-1].tb_next, steps)
 
-    def _add_inner_end(self, tb: TracebackType | None, steps: int) -> None:
-        """Add the last lines of a traceback, without looking at each one before them."""
-        starts: list[TracebackType | None] = [tb]
-        more = False
+    def _find_end(self, tb: TracebackType | None, steps: int) -> None:
+        """Find where the last lines begin, without looking at each one before them."""
+        before = None
         while tb is not None:
             try:
-                tb = _skip(tb)
+                following = _skip(tb)
             except AttributeError:
                 break  # It ends before.
-            if tb is None:
+            if following is None:
                 break
             self.steps += INNER
-            if self.steps >= steps:
-                more = True
+            if self.steps > steps:
+                self.deep = True
                 break
-            starts.append(tb)
+            before, tb = tb, following
         # At least as many as are kept, at most twice as many.
-        begin = max(len(starts) - 2, 0)
-        inner = _walk(starts[begin], 2 * INNER)
-        self.cut = begin * INNER + max(len(inner) - INNER, 0)
-        if more:
-            # How many there are beyond nobody counts: it could be any number.
-            self.cut += 1
-        self.points += inner[-INNER:]
+        self._begin = before or tb
+        self.cut = max(self.steps - INNER, 0)
+        while tb is not None:
+            self._last = tb
+            tb = tb.tb_next if not self.deep else None
+
+    def complete(self) -> list[Any]:
+        """Return all points that are kept."""
+        if self._begin is not None:
+            inner = _walk(self._begin, 2 * INNER)
+            self._begin = None
+            # How many there are beyond the end of a deep one nobody counts: it could be any number.
+            self.cut += max(len(inner) - INNER, 0) + self.deep
+            self.points += inner[-INNER:]
+        return self.points
+
+    def shape(self) -> tuple[Any, ...]:
+        """Return what tells deep ones apart: the type, and the outer end by its instructions."""
+        outer = [(id(tb.tb_frame.f_code), tb.tb_lasti) for tb in self.points[:OUTER]]
+        return (type(self.error), *outer)
 
     def place(self, is_own: Callable[[str], bool]) -> tuple[Any, CodeType] | None:
         """Return the globals and code of the innermost own frame, or of the innermost one."""
-        points = self.points
-        if not points:
+        last = self._last or (self.points[-1] if self.points else None)
+        if last is None:
             return None
-        for point in reversed(points):
-            frame = _frame(point)
-            if is_own(frame.f_code.co_filename):
-                return frame.f_globals, frame.f_code
-        frame = _frame(points[-1])
+        frame = _frame(last)
+        if not is_own(frame.f_code.co_filename):
+            for point in reversed(self.complete()):
+                found = _frame(point)
+                if is_own(found.f_code.co_filename):
+                    frame = found
+                    break
         return frame.f_globals, frame.f_code
 
     def link(self) -> HeldLink:
         """Return what is kept of it."""
         name, text = type_name(type(self.error)), message(self.error)
-        points = self.points
+        points = self.complete()
         if points and type(points[0]) is not TracebackType:
             codes = [frame.f_code for frame in points]
             offsets = [frame.f_lasti for frame in points]
@@ -127,10 +147,13 @@ class Stack:
         return HeldLink(name, text, self.how, codes, offsets, self.cut)
 
 
-def chain(error: BaseException) -> list[Stack]:
-    """Return ``error`` and what is behind it, as Python would print them."""
+def chain(error: BaseException, steps: int = MAX_STEPS) -> list[Stack]:
+    """Return ``error`` and what is behind it, as Python would print them.
+
+    ``steps`` are those along all tracebacks together.
+    """
     found: list[Stack] = []
-    steps, how = MAX_STEPS, ""
+    how = ""
     known: set[int] = set()
     following: BaseException | None = error
     while following is not None and len(found) < MAX_CHAIN and id(following) not in known:

@@ -152,8 +152,7 @@ class Alerts:
                 return False
             if KINDS[rule.kind].once:
                 return True
-        since_ms = now_ms - rule.cooldown_min * 60_000
-        return not rows.is_quiet(connection, rule.id, one.quiet, since_ms)
+        return not rows.is_quiet(connection, rule.id, one.quiet, now_ms - rule.quiet_ms)
 
     def _add(
         self, found: list[tuple[Rule, list[Finding]]], now_ms: int, connection: Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from ..store.calendar import Calendar
 from ..store.models import Outlier, OutlierSkipped
@@ -31,7 +31,8 @@ def preview(connection: Connection, rule: Rule, now_ms: int, zone: ZoneInfo) -> 
     """Return how often ``rule`` would have fired; None if nobody can tell.
 
     It is looked at at the end of each full hour, the report at the end of each day; its cool-down
-    keeps it quiet as it would have been.
+    keeps it quiet as it would have been. Of exceptions that were resolved several times only the
+    last one is known.
     """
     calendar = Calendar(zone)
     end_ms = calendar.hour_start(now_ms)
@@ -41,7 +42,8 @@ def preview(connection: Connection, rule: Rule, now_ms: int, zone: ZoneInfo) -> 
     if rule.kind == "drops":
         return None
     if KINDS[rule.kind].once:
-        return len(exception_groups(connection, rule, start_ms))
+        found_there = exception_groups(rule, start_ms).subquery()
+        return connection.scalar(select(func.count()).select_from(found_there)) or 0
     if rule.kind == "regression":
         return _regressions(connection, rule, start_ms, now_ms, zone)
     hours = []
@@ -65,7 +67,7 @@ def preview(connection: Connection, rule: Rule, now_ms: int, zone: ZoneInfo) -> 
             if end > start_ms and len(window) == rule.window_h
             if exceeds(rule, _value(rule, [found.get(hour) for hour in window]))
         )
-        fired += _after_cooldown(over, rule.cooldown_min * 60_000)
+        fired += _after_cooldown(over, rule.quiet_ms)
     return fired
 
 
@@ -121,5 +123,4 @@ def _regressions(
         for one in findings(connection, rule, moment - 1, zone):
             fired.setdefault(one.quiet, []).append(moment)
         moment = calendar.next_day(moment)
-    cooldown_ms = rule.cooldown_min * 60_000
-    return sum(_after_cooldown(moments, cooldown_ms) for moments in fired.values())
+    return sum(_after_cooldown(moments, rule.quiet_ms) for moments in fired.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, Connection, select, type_coerce
+from sqlalchemy import BigInteger, Connection, Select, select, type_coerce
 
 from ..store.alert_models import AlertRule
 from ..store.calendar import Calendar
@@ -16,7 +16,7 @@ from ..store.models import Endpoint, Writer
 from ..store.types import to_millis
 from .buckets import Buckets, Total, together
 from .catalog import endpoint_names
-from .exceptions import RETURNED, STATE
+from .exceptions import came_back_at
 from .intervals import parse_intervals
 from .outliers import counts as outlier_counts
 from .reporting import report
@@ -28,6 +28,10 @@ HOUR_MS = 3_600_000
 APP, EACH, ONE = "app", "each", "one"
 #: Findings of one rule at once: a storm of new kinds of exceptions is no storm of mails.
 MOST = 20
+#: Groups of exceptions that are looked at, the newest ones.
+_LOOKED_AT = 200
+#: The report hardly changes within a day: it alerts once on each (the shortest has 23 hours).
+_DAY_MS = 23 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ KINDS: Mapping[str, Kind] = {
     "p95": Kind("95th percentile", "1 in 20 is slower.", "ms", 0.01, 3.6e6, 1000, windowed=True),
     "median": Kind("Median", "1 in 2 is slower.", "ms", 0.01, 3.6e6, 500, windowed=True),
     "regression": Kind(
-        "Regression", "The report of the last 7 days against the 28 before says so."
+        "Regression",
+        "The report of the last 7 days against the 28 before says so; at most once a day.",
     ),
     "outliers": Kind(
         "Outlier burst", "More outliers than this.", "outliers", 1, 1e6, 20, windowed=True
@@ -85,6 +90,12 @@ class Rule:
     targets: tuple[int, ...]
     active: bool
     since_ms: int
+
+    @property
+    def quiet_ms(self) -> int:
+        """How long it keeps quiet about the same thing after an alert."""
+        cooldown_ms = self.cooldown_min * 60_000
+        return max(cooldown_ms, _DAY_MS) if self.kind == "regression" else cooldown_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,22 +240,24 @@ def _texts(rule: Rule, name: str, value: float | None) -> tuple[str, str]:
     )
 
 
-def exception_groups(connection: Connection, rule: Rule, since_ms: int) -> list[Any]:
-    """Return the groups that rule is about, since ``since_ms`` (UTC)."""
+def exception_groups(rule: Rule, since_ms: int) -> Select[Any]:
+    """Select the groups that rule is about, since ``since_ms`` (UTC)."""
     group = ExceptionGroup
-    query = select(group.id, group.type, group.module, group.function, group.resolved_at)
+    columns: list[Any] = [group.id, group.type, group.module, group.function, group.resolved_at]
+    query = select(*columns)
     if rule.kind == "new_exception":
         query = query.where(group.first_seen >= since_ms)
     else:
-        query = query.where(STATE == RETURNED)
+        query = query.where(group.resolved_at.is_not(None), came_back_at() >= since_ms)
     if rule.scope == ONE:
         there = select(ExceptionDay.group_key).where(ExceptionDay.endpoint_id == rule.endpoint_id)
         query = query.where(group.id.in_(there))
-    return list(connection.execute(query.order_by(group.id.desc()).limit(200)))
+    return query
 
 
 def _exceptions(connection: Connection, rule: Rule, word: str) -> Iterator[Finding]:
-    for row in exception_groups(connection, rule, rule.since_ms):
+    query = exception_groups(rule, rule.since_ms).order_by(ExceptionGroup.id.desc())
+    for row in connection.execute(query.limit(_LOOKED_AT)):
         subject = f"group:{row.id}"
         if row.resolved_at is not None:
             subject += f":{to_millis(row.resolved_at)}"

@@ -71,6 +71,22 @@ def _came_back() -> ColumnElement[bool]:
     )
 
 
+def came_back_at() -> Any:
+    """Return when a resolved group happened again in a version that was first seen later (ms)."""
+    return (
+        select(func.min(ms(ExceptionDay.first_at)))
+        .select_from(ExceptionDay)
+        .join(Version, Version.id == ExceptionDay.version_id)
+        .where(
+            ExceptionDay.group_key == ExceptionGroup.id,
+            ms(ExceptionDay.day) > ms(ExceptionGroup.resolved_at) - _LONGEST_DAY_MS,
+            Version.first_seen > ExceptionGroup.resolved_at,
+        )
+        .correlate(ExceptionGroup)
+        .scalar_subquery()
+    )
+
+
 #: The state of a group, found from its counts: nothing has to be written when one comes back.
 STATE: Any = case(
     (ExceptionGroup.resolved_at.is_(None), OPEN), (_came_back(), RETURNED), else_=RESOLVED

@@ -88,7 +88,7 @@ class AlertsPage(Page):
         if "preview" in request.form:
             with self.panel.store.read() as connection:
                 times = preview(connection, made, now_ms, self.panel.store.timezone)
-            return self._show_rule(form, options, 200, said=_said(times))
+            return self._show_rule(form, options, 200, said=_said(made, times))
         with self.panel.store.write() as connection:
             if rows.name_is_taken(connection, AlertRule, made.name, rule_id):
                 form.name.errors = [*form.name.errors, "There is a rule of this name already."]
@@ -295,10 +295,16 @@ def _save_rule(
     connection.execute(update(AlertRule).where(AlertRule.id == rule_id).values(**values))
 
 
-def _said(times: int | None) -> str:
+def _said(rule: Rule, times: int | None) -> str:
     if times is None:
         return "Nobody can tell how often it would have fired: this is not kept."
-    return f"In the last {DAYS} days it would have fired {format.count(times)} times."
+    looked = ""
+    if KINDS[rule.kind].windowed:
+        looked = ", looked at at the end of each hour"
+    elif rule.kind == "regression":
+        looked = ", looked at at the end of each day"
+    often = "once" if times == 1 else f"{format.count(times)} times"
+    return f"In the last {DAYS} days it would have fired {often}{looked}."
 
 
 def _log(connection: Connection) -> list[Any]:

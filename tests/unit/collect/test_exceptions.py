@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flask import Flask, Response, render_template_string, stream_with_context
 import fmd_admin
 from fmd_admin import FMDAdmin
 from fmd_admin.collect.exceptions import PER_MINUTE
-from fmd_admin.collect.held import INNER, MAX_STEPS, OUTER
+from fmd_admin.collect.held import INNER, OUTER
 from fmd_admin.store.store import Store
 
 from ...exceptions import StoredGroup, load_module, sources, stored_groups
@@ -442,7 +443,46 @@ def test_deep_stacks_are_cut_in_their_middle(bind: Bind) -> None:
     links = [row.detail.links[0] for row in found.rows]
     assert [len(link.frames) for link in links] == [OUTER + INNER] * 2
     assert links[0].cut > 300 - OUTER - INNER
-    assert links[1].cut >= MAX_STEPS - OUTER - INNER
+    assert links[1].cut > 5_000 - OUTER - INNER
+    assert {link.frames[-1].line for link in links} == {deep.__code__.co_firstlineno + 2}
+
+
+def fall(levels: int, where: str) -> int:
+    if levels == 0:
+        return to_the_left() if where == "left" else to_the_right()
+    return fall(levels - 1, where)
+
+
+def to_the_left() -> int:
+    raise ValueError("left")
+
+
+def to_the_right() -> int:
+    raise ValueError("right")
+
+
+def test_very_deep_ones_are_grouped_by_their_inner_end(bind: Bind) -> None:
+    bound = bind()
+    bound.app.logger.disabled = True
+    for where in ("left", "right"):
+        bound.app.add_url_rule(f"/{where}", where, partial(fall, 2_000, where))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        for _ in range(2 * PER_MINUTE):
+            for where in ("left", "right"):
+                get(bound.app, f"/{where}")
+    finally:
+        sys.setrecursionlimit(limit)
+    found = groups(bound)
+    assert {one.function: one.hits for one in found.values()} == {
+        "to_the_left": 2 * PER_MINUTE,
+        "to_the_right": 2 * PER_MINUTE,
+    }
+    for one in found.values():
+        assert len(one.rows) == PER_MINUTE
+        for row in one.rows:
+            assert row.detail.links[0].frames[-1].function == one.function
 
 
 class Broken(Exception):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fmd_admin.collect.held import INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
+from fmd_admin.collect.held import ENDLESS, INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def test_of_long_ones_both_ends_are_there() -> None:
     with recursion(3_000):
         for levels in range(OUTER + INNER - 3, 450):
             check(levels)
-        for levels in range(500, MAX_STEPS - OUTER - INNER, 3):
+        for levels in range(500, MAX_STEPS - OUTER - INNER, 7):
             check(levels)
 
 
@@ -60,7 +60,7 @@ def check(levels: int) -> None:
     error = raised(levels)
     whole = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     [stack] = chain(error)
-    found = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in stack.points]
+    found = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in stack.complete()]
     if len(whole) <= OUTER + INNER:
         assert (found, stack.cut) == (whole, 0)
     else:
@@ -68,12 +68,25 @@ def check(levels: int) -> None:
         assert stack.cut == len(whole) - OUTER - INNER
 
 
-def test_the_inner_end_of_endless_ones_is_cut() -> None:
+def test_more_calls_than_python_allows_by_itself_are_not_walked_whole() -> None:
     with recursion(20_000):
-        [stack] = chain(raised(9_000))
-    assert len(stack.points) == OUTER + INNER
-    assert stack.steps <= MAX_STEPS
-    assert stack.cut >= MAX_STEPS - OUTER - 2 * INNER
+        error = raised(9_000)
+    [stack] = chain(error)
+    assert stack.deep
+    assert stack.steps <= MAX_STEPS + INNER
+    assert sys.getrecursionlimit() < MAX_STEPS
+    assert not chain(raised(sys.getrecursionlimit() - 100))[0].deep
+
+
+def test_both_ends_of_deep_ones_are_there_where_it_is_asked_for() -> None:
+    with recursion(20_000):
+        error = raised(9_000)
+    [stack] = chain(error, ENDLESS)
+    whole = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    found = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in stack.complete()]
+    assert found == whole[:OUTER] + whole[-INNER:]
+    assert (stack.cut, stack.deep) == (len(whole) - OUTER - INNER, False)
+    assert stack.complete() == stack.complete()
 
 
 def test_chains_end_somewhere() -> None:

@@ -315,6 +315,21 @@ def test_a_resolved_exception_that_comes_back(store: Store, process: Process) ->
     assert [call["title"] for call in hook.accepted] == ["Came back: ValueError in shop.f"]
 
 
+def test_what_came_back_before_the_rule_was_there_is_no_news(
+    store: Store, process: Process
+) -> None:
+    raise_(store, "f", "1.0")
+    now_ms = time.time_ns() // 1_000_000
+    with store.write() as connection:
+        exceptions.resolve(connection, [1], now_ms - 1, "anna")
+    time.sleep(0.01)
+    raise_(store, "f", "2.0")
+    time.sleep(0.01)
+    rule(store, "returned", target(store, "env:X"), since=time.time_ns() // 1_000_000)
+    process.alerts.decide()
+    assert titles(store) == []
+
+
 Fill = Callable[[Store, int], None]
 
 
@@ -397,6 +412,13 @@ def test_a_regression_of_the_report(store: Store, process: Process, now_ms: int)
     process.alerts.decide()
     process.alerts.decide()
     assert titles(store) == ["Regression: a"]
+    # Its cool-down of an hour is over, but nothing new is said within a day.
+    process.now_ms += 5 * HOUR_MS
+    process.alerts.decide()
+    assert len(titles(store)) == 1
+    process.now_ms += 19 * HOUR_MS
+    process.alerts.decide()
+    assert len(titles(store)) == 2
 
 
 def test_requests_that_we_dropped(store: Store, process: Process) -> None:
