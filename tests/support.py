@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, NoReturn
 
 import pytest
@@ -30,6 +32,13 @@ def missing(what: str, mend: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)
+
+
+def not_at_midnight(longest_s: float) -> None:
+    """Wait if the day is about to end: "today" must be the same from beginning to end of a test."""
+    left_s = 86_400 - time.time() % 86_400
+    if left_s < longest_s:
+        time.sleep(left_s + 0.1)
 
 
 def database_url(folder: Path) -> str:
@@ -107,10 +116,13 @@ class QuietHandler(WSGIRequestHandler):
 
 
 @contextmanager
-def serve(app: Flask) -> Iterator[int]:
+def serve(app: Any, ssl_context: SSLContext | None = None) -> Iterator[int]:
     """Serve ``app`` over HTTP on 127.0.0.1; gives the port."""
     server: BaseWSGIServer = make_server(
-        "127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler
+        *("127.0.0.1", 0, app),
+        threaded=True,
+        request_handler=QuietHandler,
+        ssl_context=ssl_context,
     )
     # The default looks for the end twice a second only.
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

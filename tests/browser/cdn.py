@@ -1,4 +1,4 @@
-"""Answers the CDN's addresses in a browser with the files from the npm packages.
+"""Stands in for the CDN in a browser, with the files from the npm packages.
 
 The tests have no CDN, but the browser must see the addresses, headers and bytes that it would get
 there, or its integrity checks refuse the files.
@@ -9,12 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
+import ssl
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fmd_admin.admin.charts import ASSETS, Asset
 
@@ -61,6 +69,61 @@ def answer(page: Page | BrowserContext, files: Mapping[str, bytes], url: str = C
         route.fulfill(status=200, headers=headers, body=content)
 
     page.route(f"{url}**", handle)
+
+
+@contextmanager
+def serve(files: Mapping[str, bytes]) -> Iterator[list[str]]:
+    """Serve ``files`` as the CDN does; gives the arguments for a Chromium that goes there.
+
+    Unlike :func:`answer` this leaves the browser its cache, as it is at its users.
+    """
+    from ..support import serve
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        content = files.get(environ["PATH_INFO"].removeprefix("/npm/"))
+        start_response(
+            "404 NOT FOUND" if content is None else "200 OK",
+            [
+                ("Access-Control-Allow-Origin", "*"),
+                ("Cache-Control", "public, max-age=31536000, s-maxage=31536000, immutable"),
+                ("Content-Type", "application/javascript; charset=utf-8"),
+            ],
+        )
+        return [content or b""]
+
+    host = urlsplit(CDN_URL).hostname or ""
+    with tempfile.TemporaryDirectory(prefix="fmd-admin-certificate-") as name:
+        fingerprint = _certify(host, Path(name) / "certificate.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(Path(name) / "certificate.pem")
+    with serve(app, ssl_context=context) as port:
+        yield [
+            f"--host-resolver-rules=MAP {host} 127.0.0.1:{port}",
+            f"--ignore-certificate-errors-spki-list={fingerprint}",
+        ]
+
+
+def _certify(host: str, path: Path) -> str:
+    """Write a key and a certificate of its own for ``host``; return the key's fingerprint."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(pem)
+    )
+    der = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
 def _read(folder: Path, asset: Asset) -> bytes | None:

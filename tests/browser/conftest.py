@@ -23,30 +23,20 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from examples.screenshots import ARGUMENTS, CHROMIUM
 
 from ..cheap_hashes import use_cheap_hashes
-from ..support import Bound, missing, serve
+from ..support import Bound, missing, not_at_midnight, serve
 from . import cdn
-from .site import NEWER, Site, fill, history, not_at_midnight, shop, whole_files
+from .site import NEWER, Site, fill, history, shop, whole_files
 from .visitor import Visitor
 
 #: For the slowest of machines; nothing waits that long where things work.
 TIMEOUT_MS = 15_000
+#: The longest that a test takes.
+LONGEST_S = 60.0
 #: How long connections of a closed browser context may take to go.
 SETTLE_S = 5.0
 
 OpenSite = Callable[..., Site]
 OpenVisitor = Callable[..., Visitor]
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """The browser, with a new profile in a temporary folder (Playwright makes and removes it)."""
-    if not Path(CHROMIUM).exists():
-        missing(f"There is no Chromium at {CHROMIUM}", "apt-get install chromium")
-    expect.set_options(timeout=TIMEOUT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -57,6 +47,18 @@ def cdn_files() -> Mapping[str, bytes]:
     except cdn.CDNError as error:
         missing(f"The chart libraries cannot be had: {error}", "apt-get install npm")
         raise
+
+
+@pytest.fixture(scope="package")
+def chromium(cdn_files: Mapping[str, bytes]) -> Iterator[Browser]:
+    """The browser, with a new profile in a temporary folder (Playwright makes and removes it)."""
+    if not Path(CHROMIUM).exists():
+        missing(f"There is no Chromium at {CHROMIUM}", "apt-get install chromium")
+    expect.set_options(timeout=TIMEOUT_MS)
+    with cdn.serve(cdn_files) as to_cdn, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS + to_cdn)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +114,7 @@ def open_site(bind: Callable[..., Bound], compiled: BytecodeCache) -> Iterator[O
             settings.setdefault("flush_interval_s", 0.05)
             bound = bind(app or shop(), **settings)
             bound.monitor.panel_app.jinja_env.bytecode_cache = compiled
-            not_at_midnight()
+            not_at_midnight(LONGEST_S)
             if prepare is not None:
                 prepare(bound)
             bound.app.wsgi_app = whole_files(bound.app.wsgi_app)
@@ -128,16 +130,14 @@ def site(open_site: OpenSite) -> Site:
 
 
 @pytest.fixture
-def visit(chromium: Browser, cdn_files: Mapping[str, bytes]) -> Iterator[OpenVisitor]:
+def visit(chromium: Browser) -> Iterator[OpenVisitor]:
     """Open a browser context of its own: ``visit(site, viewport=…)``; fails on any fault."""
     visitors: list[Visitor] = []
 
-    def open_it(site: Site, *, cdn_answers: bool = True, **options: Any) -> Visitor:
+    def open_it(site: Site, **options: Any) -> Visitor:
         options.setdefault("viewport", {"width": 1280, "height": 900})
         context = chromium.new_context(**options)
         context.set_default_timeout(TIMEOUT_MS)
-        if cdn_answers:
-            cdn.answer(context, cdn_files)
         visitors.append(Visitor(context, site.origin))
         return visitors[-1]
 

@@ -33,8 +33,6 @@ HABITS = {"index": (4, 3.0), "shop.items": (3, 12.0), "shop.item": (2, 25.0), "r
 ROUTES = {"index": "/", "shop.items": "/shop/", "shop.item": "/shop/1", "report": "/report"}
 #: The longest that anything takes in a process that works alone.
 SOON_S = 10.0
-#: The longest that a test takes.
-LONGEST_S = 60.0
 
 
 @dataclass
@@ -119,13 +117,6 @@ class Site:
             return connection.execute(
                 select(Endpoint.level).where(Endpoint.name == name)
             ).scalar_one()
-
-
-def not_at_midnight() -> None:
-    """Wait if the day is about to end: "today" must be the same from beginning to end of a test."""
-    left_s = past(-1, 0) / 1000 - time.time()
-    if left_s < LONGEST_S:
-        time.sleep(left_s + 0.1)
 
 
 def whole_files(wsgi_app: Any) -> Any:

@@ -84,7 +84,7 @@ def test_overview_file(site: Site, anna: Visitor) -> None:
 
 
 def test_without_the_cdn_the_tables_open(site: Site, visit: OpenVisitor) -> None:
-    visitor = visit(site, cdn_answers=False).log_in()
+    visitor = visit(site).log_in()
     visitor.allow("ERR_FAILED")
     visitor.context.route(f"{CDN_URL}**", lambda route: route.abort())
     for path in chart_paths(site):
@@ -101,7 +101,7 @@ def test_without_the_cdn_the_tables_open(site: Site, visit: OpenVisitor) -> None
 
 
 def test_with_a_cdn_that_hangs_the_tables_open(site: Site, visit: OpenVisitor) -> None:
-    visitor = visit(site, cdn_answers=False).log_in()
+    visitor = visit(site).log_in()
     visitor.allow("ERR_FAILED")
     held: list[Route] = []
     visitor.context.route(f"{CDN_URL}**", lambda route: held.append(route))
@@ -119,7 +119,7 @@ def test_with_a_cdn_that_hangs_the_tables_open(site: Site, visit: OpenVisitor) -
 
 
 def test_a_file_that_was_tampered_with_is_not_run(site: Site, visit: OpenVisitor) -> None:
-    visitor = visit(site, cdn_answers=False).log_in()
+    visitor = visit(site).log_in()
     visitor.allow("integrity")
     visitor.context.route(
         f"{CDN_URL}**",

@@ -134,7 +134,7 @@ def test_times_are_those_of_the_panel_wherever_the_browser_is(
 
 
 def test_without_the_cdn_the_table_opens(site: Site, visit: OpenVisitor) -> None:
-    visitor = visit(site, cdn_answers=False).log_in()
+    visitor = visit(site).log_in()
     visitor.allow("ERR_FAILED")
     visitor.context.route(f"{CDN_URL}**", lambda route: route.abort())
     visitor.go(FEW)

@@ -156,7 +156,7 @@ def test_graph_and_table_are_linked(anna: Visitor) -> None:
 
 
 def test_without_the_cdn_the_table_still_works(site: Site, visit: OpenVisitor) -> None:
-    visitor = visit(site, cdn_answers=False)
+    visitor = visit(site)
     visitor.allow("cdn.jsdelivr.net|ERR_")
     visitor.context.route("https://cdn.jsdelivr.net/**", lambda route: route.abort())
     visitor.log_in().go("/endpoint/1/grouped-profiler")

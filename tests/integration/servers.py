@@ -77,6 +77,10 @@ def command_server(command: list[str], folder: Path, port: int, **env: str) -> I
         server.stop()
 
 
+#: Options of gunicorn: its processes share what is imported, each makes its own app.
+IMPORTED = ("-c", str(Path(__file__).with_name("imported.py")))
+
+
 @contextmanager
 def gunicorn(app: str, folder: Path, *options: str, **env: str) -> Iterator[Server]:
     """Serve ``module:app`` (a module in ``folder`` or the checkout) with gunicorn."""

@@ -23,11 +23,12 @@ from fmd_admin.store.job_models import CustomGraphValue
 
 from ..support import new_store, stored_rows
 from .panel_session import PanelSession
-from .servers import Server, gunicorn
+from .servers import IMPORTED, Server, gunicorn
 
 pytestmark = pytest.mark.server
 
 WORKERS = 8
+EIGHT = ("-w", str(WORKERS), *IMPORTED)
 CHANGES = int(os.environ.get("LEVEL_CHANGES", "4"))
 IN_FORCE_S = 2.0
 TICKS = 5
@@ -113,7 +114,7 @@ def seen(folder: Path) -> list[tuple[str, str, float]]:
 
 
 def test_levels_reach_eight_processes_within_two_seconds(folder: Path) -> None:
-    with gunicorn("many:app", folder, "-w", str(WORKERS)) as server:
+    with gunicorn("many:app", folder, *EIGHT) as server:
         pids, _ = wake_all(server)
         anna = PanelSession(server.port).log_in()
 
@@ -157,7 +158,7 @@ def test_a_graph_ticks_once(folder: Path, options: list[str]) -> None:
             return []
 
     try:
-        with gunicorn("many:app", folder, "-w", str(WORKERS), *options) as server:
+        with gunicorn("many:app", folder, *EIGHT, *options) as server:
             wake_all(server)
             until(lambda: len(values()) >= 1, "the graph runs")
             start = len(values())
@@ -193,7 +194,7 @@ def test_eight_processes_start_on_an_older_schema(folder: Path, revision: str) -
                     )
                 )
         # Without --preload, so that each process binds the app for itself.
-        with gunicorn("many:app", folder, "-w", str(WORKERS)) as server:
+        with gunicorn("many:app", folder, *EIGHT) as server:
             _, sent = wake_all(server)
             assert server.stop() == 0
         schema.check_schema(store)

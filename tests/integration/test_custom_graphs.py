@@ -18,7 +18,7 @@ from fmd_admin.store.job_models import CustomGraphValue
 from fmd_admin.store.store import Store
 
 from ..support import new_store
-from .servers import Server, gunicorn
+from .servers import IMPORTED, Server, gunicorn
 
 pytestmark = pytest.mark.server
 
@@ -101,7 +101,7 @@ class Ticking:
 @pytest.fixture
 def ticking(tmp_path: Path) -> Iterator[Ticking]:
     (tmp_path / "small.py").write_text(APP.format(folder=str(tmp_path)))
-    with gunicorn("small:app", tmp_path, "-w", str(WORKERS)) as server:
+    with gunicorn("small:app", tmp_path, "-w", str(WORKERS), *IMPORTED) as server:
         store = new_store(tmp_path)
         try:
             one = Ticking(tmp_path, server, store)

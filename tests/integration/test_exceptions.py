@@ -20,7 +20,7 @@ from fmd_admin.store.store import Store
 from ..exceptions import stored_groups
 from ..receivers import webhook
 from ..support import new_store, stored_rows
-from .servers import gunicorn, send_many
+from .servers import IMPORTED, gunicorn, send_many
 
 APP = """
 from flask import Flask
@@ -47,6 +47,7 @@ app.add_url_rule("/", "index", lambda: "hello")
 FMDAdmin(app, settings={{"database": "sqlite:///{folder}/fmd.db", "app_version": {version!r},
     "username": "anna", "password": "correct horse"}})
 """
+FOUR = ("-w", "4", *IMPORTED)
 VIEWS = ("one", "two", "three", "four", "five")
 
 pytestmark = pytest.mark.server
@@ -57,7 +58,7 @@ def test_500_errors_of_four_processes_are_five_groups(tmp_path: Path) -> None:
     for version, moved in (("1.0", ""), ("2.0", "#\n" * 20)):
         text = APP.format(folder=str(tmp_path), version=version)
         (tmp_path / "failing.py").write_text(moved + text)
-        with gunicorn("failing:app", tmp_path, "-w", "4", "--threads", "2") as server:
+        with gunicorn("failing:app", tmp_path, *FOUR, "--threads", "2") as server:
             answers = send_many(server.port, paths, connections=8)
             assert server.stop() == 0
         assert sum(count for (_, status), count in answers.items() if status == 500) == 250
@@ -113,7 +114,7 @@ def test_each_new_group_is_told_once_by_four_processes(tmp_path: Path) -> None:
     with webhook(failures=2) as hook:
         watch(store)
         paths = [f"/{VIEWS[number % 5]}/{number}" for number in range(500)]
-        with gunicorn("failing:app", tmp_path, "-w", "4", HOOK=hook.url) as server:
+        with gunicorn("failing:app", tmp_path, *FOUR, HOOK=hook.url) as server:
             send_many(server.port, paths, connections=8)
             wait_for(lambda: len(hook.accepted) >= 5)
             assert server.stop() == 0
@@ -144,7 +145,7 @@ def test_an_alert_outlives_the_leader_that_decided_on_it(tmp_path: Path) -> None
     with webhook(failures=1) as hook:
         watch(store)
         with gunicorn(
-            "failing:app", tmp_path, "-w", "2", HOOK=hook.url, FMD_LEASE_TTL_S="2"
+            *("failing:app", tmp_path, "-w", "2", *IMPORTED), HOOK=hook.url, FMD_LEASE_TTL_S="2"
         ) as server:
             send_many(server.port, ["/one/1", "/"] * 20, connections=4)
             wait_for(lambda: len(hook.calls) == 1)

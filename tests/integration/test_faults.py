@@ -20,13 +20,13 @@ import pytest
 
 from .load import Load, assert_once, spools, stored, wait_for, write_app
 from .panel_session import PanelSession
-from .servers import Server, command_server, free_port, gunicorn
+from .servers import IMPORTED, Server, command_server, free_port, gunicorn
 
 pytestmark = pytest.mark.server
 
 #: How long a fault lasts; ``FAULT_S=30`` for a long one.
 FAULT_S = float(os.environ.get("FAULT_S", "6"))
-OPTIONS = ["-w", "2", "-k", "gthread", "--threads", "4"]
+OPTIONS = ["-w", "2", "-k", "gthread", "--threads", "4", *IMPORTED]
 LONG = "n" * 200
 ONE = ["-w", "1", *OPTIONS[2:]]
 

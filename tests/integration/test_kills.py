@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from .load import Load, assert_once, spools, wait_for, write_app
-from .servers import gunicorn
+from .servers import IMPORTED, gunicorn
 
 pytestmark = [pytest.mark.server, pytest.mark.every_engine]
 
@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("KILLS", "3"))
 
 def options(engine: str) -> list[str]:
     """Those of gunicorn: each worker loads the app for itself, or is forked with it."""
-    found = ["-w", "4", "-k", "gthread", "--threads", "8"]
+    found = ["-w", "4", "-k", "gthread", "--threads", "8", *IMPORTED]
     return found if engine == "sqlite" else [*found, "--preload"]
 
 

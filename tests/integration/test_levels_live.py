@@ -17,7 +17,7 @@ from fmd_admin.store.types import to_millis
 
 from ..support import Stored, new_store, stored_rows
 from .panel_session import PanelSession
-from .servers import Server, gunicorn
+from .servers import IMPORTED, Server, gunicorn
 
 pytestmark = pytest.mark.server
 
@@ -95,7 +95,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
     with gunicorn(
-        "live:app", folder, "-w", str(WORKERS), "-k", "gthread", "--threads", "2"
+        *("live:app", folder, "-w", str(WORKERS), *IMPORTED),
+        *("-k", "gthread", "--threads", "2"),
     ) as made:
         yield made
         assert "Traceback" not in made.log

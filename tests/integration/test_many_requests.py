@@ -22,11 +22,12 @@ from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import Kind, VisitorDay, VisitorDelta
 
 from ..support import database_url, new_store
-from .servers import gunicorn, send_many
+from .servers import IMPORTED, gunicorn, send_many
 
 #: On SQLite, and on servers fewer: ``REQUESTS=20000`` for all of them.
 REQUESTS = 20_000
 ON_SERVERS = int(os.environ.get("REQUESTS", "5000"))
+PROCESSES = ("-w", "2", "-k", "gthread", "--threads", "4", *IMPORTED)
 PATHS = ["/", "/json", "/sometimes", "/missing", "/nowhere"]
 ENDPOINTS = {
     "/": "index",
@@ -94,7 +95,7 @@ def test_nothing_is_lost_and_everything_agrees(tmp_path: Path, engine: str) -> N
     paths = [PATHS[i % len(PATHS)] for i in range(requests)]
     store = new_store(tmp_path)
     schema.migrate(store)
-    with gunicorn("many:app", tmp_path, "-w", "2", "-k", "gthread", "--threads", "4") as server:
+    with gunicorn("many:app", tmp_path, *PROCESSES) as server:
         answers: Counter[tuple[str, int]] = Counter()
         client = threading.Thread(
             target=lambda: answers.update(send_many(server.port, paths, connections=8))

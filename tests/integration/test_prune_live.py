@@ -20,12 +20,13 @@ from fmd_admin.store.writer import BatchWriter
 
 from ..support import new_store
 from .panel_session import PanelSession
-from .servers import gunicorn, send_many
+from .servers import IMPORTED, gunicorn, send_many
 
 #: Old requests, and new ones that are sent at once, again and again.
 OLD, REQUESTS = 60_000, 400
 DAY_MS = 86_400_000
 DEADLINE_S = 90.0
+PROCESSES = ("-w", "2", "-k", "gthread", "--threads", "2", *IMPORTED)
 APP = """
 from flask import Flask
 from fmd_admin import FMDAdmin
@@ -84,7 +85,7 @@ def test_nothing_else_is_lost(tmp_path: Path) -> None:
     assert sums(store) == [OLD] * 3
     paths = [("/", "/item")[i % 2] for i in range(REQUESTS)]
     answers: Counter[tuple[str, int]] = Counter()
-    with gunicorn("many:app", tmp_path, "-w", "2", "-k", "gthread", "--threads", "2") as server:
+    with gunicorn("many:app", tmp_path, *PROCESSES) as server:
         session = PanelSession(server.port).log_in()
         done = threading.Event()
 

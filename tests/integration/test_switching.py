@@ -20,7 +20,7 @@ from fmd_admin.store.store import Store
 
 from ..support import new_store
 from .panel_session import PanelSession
-from .servers import Server, gunicorn
+from .servers import IMPORTED, Server, gunicorn
 
 pytestmark = pytest.mark.server
 
@@ -171,7 +171,7 @@ def is_in_force(server: Server, level: int) -> bool:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "switching_app.py").write_text(APP.format(folder=str(tmp_path)))
-    options = ["-w", str(WORKERS), "-k", "gthread", "--threads", "4"]
+    options = ["-w", str(WORKERS), "-k", "gthread", "--threads", "4", *IMPORTED]
     with gunicorn("switching_app:app", tmp_path, *options) as made:
         yield made
 

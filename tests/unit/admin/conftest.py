@@ -9,8 +9,11 @@ import pytest
 from fmd_admin.store.accounts import VIEWER, create_user
 
 from ...cheap_hashes import use_cheap_hashes
-from ...support import Bound
+from ...support import Bound, not_at_midnight
 from .browser import PASSWORD, Browser
+
+#: The longest that a test takes where it gets a small part of a processor.
+LONGEST_S = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +23,8 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bound(bind: Callable[..., Bound]) -> Bound:
-    """A host with one route, and its panel at /dashboard."""
+    """A host with one route, and its panel at /dashboard; the day does not end meanwhile."""
+    not_at_midnight(LONGEST_S)
     made = bind()
     made.app.add_url_rule("/hello/<name>", "hello", lambda name: f"hello {name}")
     create_user(made.monitor.store, "vera", PASSWORD, VIEWER)

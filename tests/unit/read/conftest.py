@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 
-from .data import World, make_world
+from ...prepared import EmptyDatabase
+from .data import KeptWorlds, World
 
 MakeWorld = Callable[..., World]
 
 
+@pytest.fixture(scope="session")
+def kept_worlds(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: EmptyDatabase
+) -> KeptWorlds:
+    return KeptWorlds(tmp_path_factory.mktemp("worlds"), empty_database)
+
+
 @pytest.fixture
-def world_in(tmp_path: Path) -> Iterator[MakeWorld]:
+def world_in(tmp_path: Path, kept_worlds: KeptWorlds) -> Iterator[MakeWorld]:
     """Make a world: ``world_in("Europe/Amsterdam", datetime(2026, 10, 25, 15))``."""
     made: list[World] = []
 
     def make(zone: str, now: datetime, **options: Any) -> World:
-        made.append(make_world(tmp_path, zone, now, **options))
+        made.append(kept_worlds.copy_to(tmp_path, zone, now, **options))
         return made[-1]
 
     yield make

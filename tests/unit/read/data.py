@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from fmd_admin.read.scope import Scope, parse_scope
@@ -17,7 +19,8 @@ from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
-from ...support import new_store
+from ...prepared import EmptyDatabase
+from ...support import database_url, new_store
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -111,6 +114,37 @@ def make_world(
                 merge_deltas(connection, store.timezone)
             visitors.tend(store, bool, at=1)
     return World(store, rows, now_ms)
+
+
+class KeptWorlds:
+    """The worlds of a test run: each is made once, and a test on SQLite gets a copy."""
+
+    def __init__(self, folder: Path, empty: EmptyDatabase) -> None:
+        self._folder = folder
+        self._empty = empty
+        self._kept: dict[object, tuple[Path, list[Measured], int]] = {}
+
+    def copy_to(self, folder: Path, zone: str, now: datetime, **options: Any) -> World:
+        """As :func:`make_world`."""
+        target = folder / "fmd.db"
+        if database_url(folder) != f"sqlite:///{target}" or target.exists():
+            return make_world(folder, zone, now, **options)
+        key = (zone, now, *sorted(options.items()))
+        if key not in self._kept:
+            self._kept[key] = self._make(zone, now, options)
+        file, rows, now_ms = self._kept[key]
+        shutil.copy(file, target)
+        return World(new_store(folder, timezone=zone), list(rows), now_ms)
+
+    def _make(
+        self, zone: str, now: datetime, options: dict[str, Any]
+    ) -> tuple[Path, list[Measured], int]:
+        folder = self._folder / str(len(self._kept))
+        folder.mkdir()
+        self._empty.copy_to(folder)
+        world = make_world(folder, zone, now, **options)
+        world.store.close()
+        return folder / "fmd.db", world.rows, world.now_ms
 
 
 def _request(rnd: random.Random, whom: random.Random, now_ms: int, days: float) -> Measured:
