@@ -110,6 +110,8 @@ def serving(name: str, folder: Path, *options: str) -> Iterator[int]:
     command = [sys.executable, "-m", "examples.apps.serve", name, str(folder), *options]
     # Some answers hold sets, in the order of the process.
     more = {"FMD_DATABASE": f"sqlite:///{folder}/fmd.db", "PYTHONHASHSEED": "0"}
+    # The most that there is to do in a request.
+    more["FMD_MONITOR_LEVEL"] = "3"
     environ = server.environment(more)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

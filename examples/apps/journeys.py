@@ -5,23 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from .httpbin_journey import HTTPBIN
+from .steps import UNMATCHED, Step
 
-
-@dataclass(frozen=True)
-class Step:
-    """One request. ``form`` is sent as a form, ``data`` as JSON, ``text`` as it is."""
-
-    method: str
-    path: str
-    endpoint: str | None
-    form: dict[str, str] | None = None
-    data: Any = None
-    text: str | None = None
-
-
-UNMATCHED = "(unmatched)"
 _ANNA = {"username": "anna", "password": "tent"}
 _POST = {"title": "First <b>", "body": "Hello"}
 _CSRF = {"csrf_token": "{csrf}"}
@@ -29,6 +15,7 @@ _SOCKET = "/socket.io/?EIO=4&transport=polling"
 _SESSION = _SOCKET + "&sid={sid}"
 
 JOURNEYS: dict[str, tuple[Step, ...]] = {
+    "httpbin": HTTPBIN,
     "flaskr": (
         Step("GET", "/hello", "hello"),
         Step("GET", "/", "blog.index"),

@@ -7,7 +7,7 @@ requests come in it stays awake, so that none has to pay for waking it; without 
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import random
+from random import Random
 from threading import Lock, RLock, Thread
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, TypeVar
@@ -59,6 +59,8 @@ class Watcher:
         self.active: dict[WatchedExchange, int] = {}
         #: None: nothing is profiled.
         self.period_s: float | None = None
+        # Of its own: the host may have seeded the one of all.
+        self._chance = Random().random  # noqa: S311 - no secret
         self._interval = SwitchInterval()
         self._lateness = Lateness()
         self._reset()
@@ -172,7 +174,7 @@ class Watcher:
         now_ns = perf_counter_ns()
         self._busy_ns = now_ns
         period_s = self.period_s or MIN_PAUSE_NS / 1e9
-        self._due_ns = now_ns + int(period_s * random() * 1e9)  # noqa: S311 - no secret
+        self._due_ns = now_ns + int(period_s * self._chance() * 1e9)
         self._last_ns = self._due_ns - int(period_s * 1e9)
 
     def _pause(self) -> bool:
@@ -244,7 +246,7 @@ class Watcher:
         At random: requests in lock-step with a fixed rhythm would always show the same line.
         """
         period_ns = max((self.period_s or 0.0) * 1e9, rest_ns, MIN_LATE_NS)
-        return int(period_ns * (0.5 + random()))  # noqa: S311 - no secret
+        return int(period_ns * (0.5 + self._chance()))
 
     def _catch_up(self, now_ns: int, interval_ns: int) -> int:
         """Move the due time to the last one that has passed; return by how much.

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
+from types import CodeType
 from typing import NamedTuple
 
+from ..collect.exceptions import function_name
 from ..collect.held import INNER, MAX_LOOK, OUTER
 from ..collect.source import block_in
 from ..records import Frame, RaisedFrame
 from .fmd_database import FMDDatabase
 
+#: A function's name and first line, and its name with what it is in.
+Named = tuple[tuple[str, int], str]
 _OCCURRENCE = (
     *("id", "request_id", "exception_type_id", "exception_msg_id"),
     *("stack_trace_snapshot_id", "is_user_captured"),
@@ -99,6 +105,7 @@ class _Frames:
         self._frame = frame
         self._made: dict[int, RaisedFrame] = {}
         self._modules = _modules()
+        self._names: dict[str, dict[tuple[str, int], str]] = {}
         self._paths = dict(old.rows("FilePath", "id", "path"))
         columns = ("id", "file_path_id", "function_definition_id", "function_start_line_number")
         self._locations = {row.id: row for row in old.rows("FunctionLocation", *columns)}
@@ -125,13 +132,21 @@ class _Frames:
         if made is None:
             location = self._locations.get(self._lines[id].function_location_id)
             function = location and self._functions.get(location.function_definition_id)
-            frame = self._frame(
-                self._path(id), self._lines[id].line_number, (function and function.name) or ""
-            )
-            begins = location.function_start_line_number if location else frame.line
+            path, line = self._path(id), self._lines[id].line_number
+            begins = location.function_start_line_number if location else line
+            name = (function and function.name) or ""
+            frame = self._frame(path, line, self._full_name(path, name, begins))
             text = (function and function.code) or ""
             made = self._made[id] = RaisedFrame(frame, *block_in(text, begins, frame))
         return made
+
+    def _full_name(self, file: str, name: str, begins: int) -> str:
+        """Return a function's name with what it is in, where the app's code is the same still."""
+        if file not in self._modules:
+            return name
+        if file not in self._names:
+            self._names[file] = dict(_functions(file))
+        return self._names[file].get((name, begins), name)
 
     def _path(self, id: int) -> str:
         location = self._locations.get(self._lines[id].function_location_id)
@@ -166,3 +181,19 @@ def _modules() -> dict[str, str]:
         if isinstance(file, str) and name != "__main__":
             found.setdefault(file, name)
     return found
+
+
+def _functions(file: str) -> Iterator[Named]:
+    """Yield the functions in a file; it is compiled, not run."""
+    try:
+        with warnings.catch_warnings():
+            # The app's own business.
+            warnings.simplefilter("ignore")
+            module = compile("".join(linecache.getlines(file)), file, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return
+    waiting = [module]
+    while waiting:
+        code = waiting.pop()
+        yield (code.co_name, code.co_firstlineno), function_name(code)
+        waiting += (inner for inner in code.co_consts if isinstance(inner, CodeType))

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import mmap
 import os
-import random
+import secrets
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -75,7 +75,7 @@ class Spool:
         self._free = [SLOTS_AT + SLOT_SIZE * slot for slot in range(SLOTS)]
         self._held: dict[int, int] = {}
         # A child's tickets must not be taken for those of its parent.
-        self._tickets = count(random.getrandbits(61) + 1)
+        self._tickets = count(secrets.randbits(61) + 1)
         #: Record, number and where the next one begins; all or none of those in the file.
         self._recent: deque[tuple[RequestRecord, int, int]] = deque()
         self._in_memory = in_memory

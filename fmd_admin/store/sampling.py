@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import random
+from random import Random
 
 from sqlalchemy import Connection, select
 
@@ -30,6 +30,8 @@ class Sampling:
     def __init__(self, store: Store, setting: Callable[[], str]) -> None:
         self._store = store
         self._setting = setting
+        # Of its own: the host may have seeded the one of all.
+        self._chance = Random().random  # noqa: S311 - no secret
         self._text = ""
         self._rates: tuple[Rate, ...] = ()
         self._shares: dict[str, float] = {}
@@ -52,4 +54,4 @@ class Sampling:
         share = self._shares.get(row.endpoint)
         if share is None:
             share = self._shares[row.endpoint] = share_of(row.endpoint, self._rates)
-        return share >= 1 or row.status >= FIRST_ERROR or random() < share  # noqa: S311
+        return share >= 1 or row.status >= FIRST_ERROR or self._chance() < share

@@ -37,7 +37,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with all that the pages' commands and files name."""
-    (tmp_path / "shop.py").write_text(SHOP.format(folder=str(tmp_path)))
+    for name in ("shop.py", "bookshop.py"):
+        (tmp_path / name).write_text(SHOP.format(folder=str(tmp_path)))
     (tmp_path / "config.cfg").write_text("[dashboard]\nAPP_VERSION=1.0\n")
     connection = sqlite3.connect(tmp_path / "flask_monitoringdashboard.db")
     connection.executescript(VERSION_3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +21,8 @@ from fmd_admin.store import exception_detail
 from fmd_admin.store.exception_models import ExceptionDay, ExceptionGroup, ExceptionRow, SourceBlock
 from fmd_admin.store.exceptions import KEPT_A_DAY
 from fmd_admin.store.store import Store
+
+from ...support import Bound
 
 #: As its version 5.1.0 makes them.
 TABLES = """
@@ -211,6 +215,49 @@ def test_a_stack_belongs_to_the_module_that_is_loaded(
     monkeypatch.setitem(sys.modules, module.__name__, module)
     bring_over(old, store)
     assert groups(store)[0][1] == "shop.views"
+
+
+SHOP = """
+from flask import Flask
+
+
+def create_app():
+    app = Flask(__name__)
+
+    @app.get("/")
+    def pay():
+        raise ValueError("no card")
+
+    return app
+"""
+
+
+def test_what_comes_again_joins_the_group_of_the_old_ones(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bind: Callable[..., Bound]
+) -> None:
+    """A view in a factory: the old product calls it "pay", here it is "create_app.<locals>.pay"."""
+    (tmp_path / "later_shop.py").write_text(SHOP)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        bound = bind(importlib.import_module("later_shop").create_app())
+        fail(old)
+        execute(
+            old,
+            f"""UPDATE "FilePath" SET path = '{tmp_path}/later_shop.py' WHERE id = 1;
+            UPDATE "FunctionLocation" SET function_start_line_number = 8 WHERE id = 1;
+            UPDATE "ExceptionFrame" SET line_number = 10 WHERE id = 1;
+            DELETE FROM "ExceptionStackLine" WHERE position = 1;""",
+        )
+        monitor = bound.monitor
+        bring_over(old, monitor.store)
+        bound.app.test_client().get("/").close()
+        monitor.recorder.flush()
+    finally:
+        sys.modules.pop("later_shop", None)
+    [(kind, module, function, _)] = groups(monitor.store)
+    assert (kind, module) == ("ValueError", "later_shop")
+    assert function.endswith("pay")
+    assert hits(monitor.store) == 2
 
 
 def test_without_the_tables(old: Path, store: Store) -> None:
