@@ -27,6 +27,7 @@ if __package__ in (None, ""):  # Run as a script: the checkout is not on the pat
 
 from examples import server
 from tests.browser import cdn
+from tests.receivers import webhook
 
 IMAGES = server.ROOT / "docs" / "images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -56,6 +57,12 @@ class Picture:
 
 #: Endpoints that are raised to the highest level before the pictures are taken.
 PROFILED = ("shop.search", "report.monthly", "basket.pay")
+#: Rules of alerts that are made before: name, kind, limit, severity.
+RULES = (
+    ("Errors", "error_share", "5", "critical"),
+    ("New exceptions", "new_exception", "5", "warning"),
+    ("Slow", "p95", "40", "info"),
+)
 PICTURES = (
     Picture("overview", "/overview"),
     Picture("overview-dark", "/overview", theme="dark"),
@@ -72,6 +79,9 @@ PICTURES = (
     Picture("ips-versions", "/endpoint/{shop.search}/ips-versions?range=30d"),
     Picture("users", "/endpoint/{shop.search}/users?range=30d"),
     Picture("status-codes", "/status-codes"),
+    Picture("exceptions", "/exceptions?range=30d"),
+    Picture("exceptions-phone", "/exceptions?range=30d", size=PHONE),
+    Picture("exception", "/exceptions?range=30d", click="tbody th a"),
     Picture("outliers", "/outliers?range=24h"),
     Picture("outlier", "/outliers?range=24h", click="tbody th a"),
     Picture("profiler", "/endpoint/{shop.search}/profiler?range=24h"),
@@ -81,6 +91,8 @@ PICTURES = (
     Picture("requests", "/data/requests"),
     Picture("users-of-the-panel", "/users"),
     Picture("settings", "/settings"),
+    Picture("alerts", "/alerts"),
+    Picture("alert-rule", "/alerts/rules/1"),
     Picture("system", "/system"),
 )
 
@@ -139,6 +151,25 @@ def raise_levels(browser: Browser, session: StorageState, panel: str) -> None:
             page.locator("#level-status").get_by_text("is now 3").wait_for(state="attached")
 
 
+def set_alerts_up(browser: Browser, session: StorageState, panel: str, hook: str) -> None:
+    """Make a target and some rules, and send a test, as an admin does."""
+    with browser.new_context(storage_state=session) as context:
+        page = context.new_page()
+        page.goto(f"{panel}/alerts/targets/new")
+        page.locator("#name").fill("On-call")
+        page.locator("#address").fill(hook)
+        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Send a test").click()
+        for name, kind, limit, severity in RULES:
+            page.goto(f"{panel}/alerts/rules/new")
+            page.locator("#name").fill(name)
+            page.locator("#kind").select_option(kind)
+            page.locator("#threshold").fill(limit)
+            page.locator("#severity").select_option(severity)
+            page.get_by_role("button", name="Save").click()
+            page.locator(".flash-ok").wait_for()
+
+
 def ids_of(browser: Browser, session: StorageState, panel: str) -> dict[str, int]:
     """Return the ids of all endpoints by name."""
     with browser.new_context(storage_state=session) as context:
@@ -192,10 +223,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     IMAGES.mkdir(parents=True, exist_ok=True)
     files = cdn.assets()
-    with demo(options.warm_up_s) as printed, chromium() as browser:
+    with webhook() as hook, demo(options.warm_up_s) as printed, chromium() as browser:
         panel = printed["Panel"].rstrip("/")
         session = sign_in(browser, panel, printed["User"], printed["Password"])
         raise_levels(browser, session, panel)
+        set_alerts_up(browser, session, panel, hook.url)
         time.sleep(options.warm_up_s)
         ids = ids_of(browser, session, panel)
         for picture in PICTURES:

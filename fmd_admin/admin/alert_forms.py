@@ -50,7 +50,9 @@ class RuleForm(Form):
     kind = SelectField("Alert on", choices=list(KINDS))
     scope = SelectField("Endpoints", choices=list(SCOPES))
     endpoint = SelectField("Endpoint", validate_choice=False)
-    threshold = FloatField("Limit", default=5.0)
+    threshold = FloatField(
+        "Limit", default=5.0, description="In its unit; only for what has a limit."
+    )
     window_h = IntegerField(
         "Window (hours)",
         [
@@ -58,7 +60,8 @@ class RuleForm(Form):
             NumberRange(1, LONGEST_WINDOW_H, f"Allowed: 1 to {LONGEST_WINDOW_H} hours."),
         ],
         default=1,
-        description="The running hour, and those before it.",
+        description="The running hour, and those before it; for shares, durations, outliers "
+        "and silence.",
     )
     cooldown_min = IntegerField(
         "Cool-down (minutes)",
@@ -97,7 +100,7 @@ class RuleForm(Form):
     def validate_targets(self, field: Field) -> None:
         """At least one that exists."""
         if not field.data or not set(field.data) <= set(field.choices or ()):
-            raise ValidationError("Choose at least one target. Make one below first.")
+            raise ValidationError("Choose at least one target.")
 
     def rule(self, rule_id: int, since_ms: int) -> Rule:
         """Return the rule that the form says."""

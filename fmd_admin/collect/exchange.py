@@ -7,6 +7,7 @@ further object would cost every request of the host.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from sys import exc_info
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
@@ -138,8 +139,16 @@ class Exchange:
 
     def close(self) -> None:
         """Close the host's body, then take the time."""
+        # Servers close a body while what it raised passes: this is all that is seen of it here.
+        error = exc_info()[1]
+        if error is not None:
+            self._raised.while_sent(self, error)
         try:
-            close = getattr(self.body, "close", None)
+            # As getattr with a default does; with the line above it costs what that does.
+            try:
+                close = self.body.close  # type: ignore[union-attr]
+            except AttributeError:
+                close = None
             if close is not None:
                 close()
         finally:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _new = tuple.__new__
 #: Requests with exceptions that run at the same time; those of more are counted only.
 _MAX_RUNNING = 1_000
+#: Calls between a server and a body, such as those of middlewares.
+_MAX_ABOVE = 50
 #: Exceptions of one request that are kept.
 _MAX_HELD = 20
 
@@ -56,6 +58,11 @@ class Raised(dict[int, Seen]):
             found = self[id(environ)] = Seen(at_ns)
         return found
 
+    def while_sent(self, exchange: Exchange, error: BaseException) -> None:
+        """Note ``error``, which passes while a body is closed, if that body raised it."""
+        if isinstance(error, Exception) and exchange.endpoint and _came_from(error, exchange.body):
+            self._owner.escaped(error, exchange.environ, exchange.endpoint)
+
     def appender(
         self, exchange: Exchange, append: Callable[[RequestRecord], None]
     ) -> Callable[[RequestRecord], None]:
@@ -71,6 +78,25 @@ class Raised(dict[int, Seen]):
             self._append_heavy(_new(RequestRecord, (*record[:7], detail, *record[8:])))
 
         return append_with_exceptions
+
+
+def _came_from(error: BaseException, body: object) -> bool:
+    """Tell whether an exception passed through a body.
+
+    A server may also have failed to send, or be called by somebody who handles another exception.
+    """
+    step = getattr(type(body), "__next__", None)
+    code = getattr(step, "__code__", None) or getattr(body, "gi_code", None)
+    tb = error.__traceback__
+    for _ in range(_MAX_ABOVE):
+        if tb is None or code is None:
+            return False
+        frame = tb.tb_frame
+        if frame.f_code is code:
+            # A generator's own code is enough; of a class there may be many.
+            return hasattr(body, "gi_code") or frame.f_locals.get("self") is body
+        tb = tb.tb_next
+    return False
 
 
 class RaisedDetail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from sys import _getframe
+from sys import _getframe, exc_info
 from threading import get_ident
 from time import perf_counter_ns
 from types import CodeType
@@ -203,8 +203,14 @@ class WatchedExchange(Exchange):
     def close(self) -> None:
         """Close the host's body, then take the time."""
         self.border = id(_getframe())
+        error = exc_info()[1]
+        if error is not None:
+            self._raised.while_sent(self, error)
         try:
-            close = getattr(self.body, "close", None)
+            try:
+                close = self.body.close  # type: ignore[union-attr]
+            except AttributeError:
+                close = None
             if close is not None:
                 close()
         finally:

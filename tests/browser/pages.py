@@ -6,6 +6,7 @@ import re
 
 from sqlalchemy import func, select
 
+from fmd_admin.store.alert_models import AlertRule
 from fmd_admin.store.exception_models import ExceptionGroup
 from fmd_admin.store.job_models import CustomGraph
 from fmd_admin.store.models import Outlier, Request
@@ -18,14 +19,15 @@ _NEEDS_REQUEST = re.compile(r"/endpoint/|details|requests/delete")
 def every_page(site: Site) -> list[str]:
     """The addresses of all pages an admin can see, one of each look.
 
-    Those of an endpoint, request, version, profile, outlier, exception or graph are left out as
-    long as there is none. The last one is the error page (404).
+    Those of an endpoint, request, version, profile, outlier, exception, rule or graph are left out
+    as long as there is none. The last one is the error page (404).
     """
     with site.store.read() as connection:
         request_id = connection.scalar(select(func.max(Request.id)))
         endpoint_id = connection.scalar(select(Request.endpoint_id).where(Request.id == request_id))
         outlier = connection.execute(select(Outlier.endpoint_id, Outlier.id)).first()
         graph_id = connection.scalar(select(func.min(CustomGraph.id)))
+        rule_id = connection.scalar(select(func.min(AlertRule.id)))
         group_key = connection.scalar(select(func.max(ExceptionGroup.id)))
     found = [
         "/overview",
@@ -83,6 +85,10 @@ def every_page(site: Site) -> list[str]:
         ]
     if group_key is not None:
         found[:0] = [f"/exceptions/{group_key}", f"/exceptions/{group_key}/delete"]
+    if rule_id is not None:
+        # With a target of the same number.
+        found[:0] = [f"/alerts/rules/{rule_id}", f"/alerts/targets/{rule_id}"]
+        found.insert(0, f"/alerts/rules/{rule_id}/delete")
     if graph_id is not None:
         found[:0] = [f"/custom-graph/{graph_id}", f"/custom-graph/{graph_id}/delete"]
     return [path for path in found if request_id is not None or not _NEEDS_REQUEST.search(path)]

@@ -16,6 +16,7 @@ from fmd_admin.resources import folder
 from fmd_admin.store import graphs
 from fmd_admin.store.job_models import CustomGraphValue
 
+from ..alerts import store_alerts
 from ..exceptions import store_exceptions
 from ..profiles import outlier, profile, store_batch
 from ..support import Bound
@@ -83,7 +84,7 @@ def overflow(visitor: Visitor) -> int:
 
 
 def fill_with_everything(bound: Bound) -> None:
-    """Something for every kind of page: requests, profiles, outliers, exceptions, a graph."""
+    """Something for every page: requests, profiles, outliers, exceptions, alerts, a graph."""
     fill(bound.monitor.store, history())
     store_batch(
         bound.monitor.store,
@@ -92,6 +93,7 @@ def fill_with_everything(bound: Bound) -> None:
         left_out={"shop.search": 3},
     )
     store_exceptions(bound.monitor.store)
+    store_alerts(bound.monitor.store)
     now_ms = time.time_ns() // 1_000_000
     with bound.monitor.store.write() as connection:
         graphs.register(connection, "Users", "every minute", now_ms, now_ms + 60_000)
@@ -115,6 +117,7 @@ def test_everybody_can_use_it(
     assert {"/custom-graph/1", "/reporting", "/system"} < set(pages)
     assert any("/outliers/" in page for page in pages)
     assert any("/exceptions/" in page for page in pages)
+    assert any("/alerts/rules/1" in page for page in pages)
     for path in pages:
         visitor.go(path)
         drawn(visitor)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, render_template_string, stream_with_context
+from werkzeug.test import EnvironBuilder
 
 import fmd_admin
 from fmd_admin import FMDAdmin
@@ -528,6 +529,70 @@ def test_captured_while_the_body_is_streamed(bind: Bind) -> None:
     assert get(bound.app, "/") == "ab"
     assert only(bound).rows[0].status == 200
     assert bound.monitor.exceptions.raised == {}
+
+
+def serve(app: Flask, path: str, fail_to_send: bool = False) -> int:
+    """Send a body as servers do; return how many parts got out."""
+    environ = EnvironBuilder(path).get_environ()
+    body = app.wsgi_app(environ, lambda *_: lambda _: None)
+    sent = 0
+    try:
+        for _ in body:
+            if fail_to_send:
+                raise BrokenPipeError
+            sent += 1
+    finally:
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+    return sent
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_what_a_body_raises_while_it_is_sent(bind: Bind, level: int) -> None:
+    bound = bind(monitor_level=level)
+
+    def chunks() -> Iterator[str]:
+        yield "a"
+        look_up("stream")
+
+    def captured() -> Iterator[str]:
+        yield "a"
+        try:
+            look_up("both")
+        except KeyError as error:
+            fmd_admin.capture(error)
+            raise
+
+    bound.app.add_url_rule("/", "index", lambda: Response(chunks()))
+    bound.app.add_url_rule("/in", "inside", lambda: Response(stream_with_context(chunks())))
+    bound.app.add_url_rule("/both", "both", lambda: Response(stream_with_context(captured())))
+    for path in ("/", "/in", "/both"):
+        with pytest.raises(KeyError):
+            serve(bound.app, path)
+    found = only(bound)
+    assert found.counts == {(name, "unknown"): 1 for name in ("index", "inside", "both")}
+    assert [(row.status, row.handled) for row in found.rows] == [
+        (200, False),
+        (200, False),
+        (200, True),
+    ]
+    assert len(bound.rows()) == 3
+    assert bound.monitor.exceptions.raised == {}
+
+
+def test_what_others_raise_while_a_body_is_closed(bind: Bind) -> None:
+    bound = bind()
+    bound.app.add_url_rule("/", "index", lambda: Response(iter(["a", "b"])))
+    with pytest.raises(BrokenPipeError):
+        serve(bound.app, "/", fail_to_send=True)
+    try:
+        look_up("outside")
+    except KeyError:
+        # A request within the handling of another exception.
+        assert serve(bound.app, "/") == 2
+    assert groups(bound) == {}
+    assert len(bound.rows()) == 2
 
 
 def test_async_views_and_templates(bind: Bind) -> None:
