@@ -28,7 +28,7 @@ from sqlalchemy import insert
 
 from fmd_admin import settings
 from fmd_admin.records import Batch, Frame, Outlier, Profile, ProfileNode, Row
-from fmd_admin.store import graph_sums, schema, visitors
+from fmd_admin.store import graph_sums, schema, visitor_weeks, visitors
 from fmd_admin.store.calendar import HOUR_MS, Calendar
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.rollups import merge_deltas
@@ -315,6 +315,7 @@ class Filler:
         for cell in cells:
             with self.store.write() as connection:
                 visitors.sum_endpoints(connection, cell)
+        sum_weeks(self.store, now_ms)
 
     def _graphs(self, now_ms: int, days: int) -> None:
         first_ms = now_ms - days * _DAY_MS
@@ -334,6 +335,16 @@ class Filler:
                     ],
                 )
         graph_sums.tend(self.store, lambda _connection: None)
+
+
+def sum_weeks(store: Store, now_ms: int) -> None:
+    """Sum the weeks of visitors that are over, as the holder of the lease does bit by bit."""
+    calendar = Calendar(store.timezone)
+    with store.read() as connection:
+        weeks = visitor_weeks.unsummed(connection, calendar, now_ms)
+    for week in weeks:
+        with store.write() as connection:
+            visitor_weeks.sum_days(connection, calendar, week)
 
 
 def ensure(database: str, requests: int) -> Store:

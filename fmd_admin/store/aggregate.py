@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import mul
 from typing import TypedDict
 
 from . import histogram
@@ -85,6 +87,29 @@ class Aggregate:
         self.sum_squares += duration_ms * duration_ms
         if time_ms > self.last_ms:
             self.last_ms = time_ms
+
+    def add_many(
+        self, durations_ms: Sequence[float], statuses: Iterable[int], last_ms: int
+    ) -> None:
+        """Add requests of which there must be some; the last one came in at ``last_ms`` (UTC)."""
+        last, counts = histogram.LAST, self.counts
+        numbers = [
+            # histogram.bucket() written out, as above.
+            int((_log(duration_ms) - _LOG_LOWEST) * _PER_LOG) if duration_ms > 0.001 else 0
+            for duration_ms in durations_ms
+        ]
+        for number, hits in Counter(numbers).items():
+            place = number if number < last else last
+            counts[place] = counts.get(place, 0) + hits
+        for status, hits in Counter(statuses).items():
+            self.statuses[status] = self.statuses.get(status, 0) + hits
+        low, high = min(durations_ms), max(durations_ms)
+        self.min_ms = min(self.min_ms, low) if self.hits else low
+        self.max_ms = max(self.max_ms, high) if self.hits else high
+        self.hits += len(durations_ms)
+        self.sum_ms += sum(durations_ms)
+        self.sum_squares += sum(map(mul, durations_ms, durations_ms))
+        self.touch(last_ms)
 
     def touch(self, time_ms: int) -> None:
         """Note a request that is not measured (level 0): only its time counts."""

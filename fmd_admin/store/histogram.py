@@ -139,8 +139,10 @@ def _sum(parts: Iterable[bytes]) -> tuple[int, list[int]]:
             dense[width].append((low, body))
         if high > LAST:
             raise _unreadable(data)
-        lowest = min(lowest, low)
-        highest = max(highest, high)
+        if low < lowest:
+            lowest = low
+        if high > highest:
+            highest = high
     for width, found in dense.items():
         # So many can be added before a lane might run over.
         at_once = (1 << 8 * width) + 1
@@ -170,26 +172,29 @@ def _sparse_items(data: bytes, width: int) -> tuple[Sequence[int], Sequence[int]
 
 def _body(data: bytes) -> tuple[int, bytes]:
     """Return the first bucket, and the bytes of the counts from it on."""
-    body = data[3:]
-    if data[0] & PACKED:
+    tag, body = data[0], data[3:]
+    if tag & PACKED:
         try:
             body = zlib.decompress(body, -15, 1024)
         except zlib.error:
             raise _unreadable(data) from None
-    if len(body) % (data[0] & _WIDTH_MASK) or not body:
+    if len(body) % (tag & _WIDTH_MASK) or not body:
         raise _unreadable(data)
     return data[1] | data[2] << 8, body
 
 
 def _add_dense(total: list[int], found: list[tuple[int, bytes]], width: int) -> None:
-    lowest = min(first for first, _ in found)
-    lanes = 0
+    lowest = min([first for first, _ in found])
+    lanes, lane = 0, 2 * width
     for first, body in found:
         wide = bytearray(2 * len(body))
-        for byte in range(width):
-            wide[byte :: 2 * width] = body[byte::width]
+        if width == 1:
+            wide[::2] = body
+        else:
+            for byte in range(width):
+                wide[byte::lane] = body[byte::width]
         # The shift puts the first count into the lane of its bucket.
-        lanes += int.from_bytes(wide, "little") << 16 * width * (first - lowest)
+        lanes += int.from_bytes(wide, "little") << 8 * lane * (first - lowest)
     size = -(-lanes.bit_length() // (16 * width))
     fields = struct.unpack(
         f"<{size}{_CODES[2 * width]}", lanes.to_bytes(size * 2 * width, "little")

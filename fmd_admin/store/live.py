@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import SettingsError
@@ -45,7 +47,13 @@ _MEASUREMENTS = (
 
 def config_version(connection: Connection) -> int:
     """Return the number that moves with every change of a level, setting or dimension."""
-    return connection.scalar(select(Config.version).where(Config.id == CONFIG_ROW)) or 0
+    return connection.scalar(_config_version()) or 0
+
+
+@cache
+def _config_version() -> Select[Any]:
+    # Built once: every batch and every second ask for it.
+    return select(Config.version).where(Config.id == CONFIG_ROW)
 
 
 def bump(connection: Connection) -> None:

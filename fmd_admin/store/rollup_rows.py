@@ -2,15 +2,30 @@
 
 Everything here is plain SELECT, UPDATE, INSERT and DELETE, the same on every database. That works
 because the rollups have one writer at a time (see :mod:`fmd_admin.store.rollups`).
+
+Statements are built once a process: to put one together from its parts takes SQLAlchemy longer than
+SQLite takes to run it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, insert, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from . import histogram
 from .models import Endpoint, Hour
@@ -98,15 +113,13 @@ def add_sums(connection: Connection, table: Any, moment: Any, added: dict[Key, S
 
     ``moment`` is the table's column of hours or days.
     """
-    start = type_coerce(moment, BigInteger)
-    columns = [table.endpoint_id, table.version_id, *[getattr(table, name) for name in FIGURES]]
-    query = select(start, *columns)
-    endpoints = {key[1] for key in added}
-    if len(endpoints) <= _CHUNK:
-        query = query.where(table.endpoint_id.in_(endpoints))
+    endpoints = sorted({key[1] for key in added})
+    few = len(endpoints) <= _CHUNK
+    query = _find_sums(table, moment.key, of_endpoints=few)
+    values = {"endpoints": endpoints} if few else {}
     changed = []
     for chunk in chunks(sorted({key[0] for key in added})):
-        rows = connection.execute(query.where(start.in_(chunk))).all()
+        rows = connection.execute(query, {"starts": chunk, **values}).all()
         for begin, endpoint_id, version_id, *figures in rows:
             sums = added.get((begin, endpoint_id, version_id))
             if sums is not None:
@@ -114,14 +127,41 @@ def add_sums(connection: Connection, table: Any, moment: Any, added: dict[Key, S
                 changed.append((begin, endpoint_id, version_id))
     if changed:
         connection.execute(
-            update(table).where(
-                moment == bindparam("key_start"),
-                table.endpoint_id == bindparam("key_endpoint"),
-                table.version_id == bindparam("key_version"),
-            ),
+            _change_sums(table, moment.key),
             [{**_named(key), **added[key].figures()} for key in changed],
         )
     insert_sums(connection, table, {key: added[key] for key in added.keys() - set(changed)})
+
+
+@cache
+def _find_sums(table: Any, moment: str, *, of_endpoints: bool) -> Select[Any]:
+    start = type_coerce(getattr(table, moment), BigInteger)
+    figures = [getattr(table, name) for name in FIGURES]
+    query = select(start, table.endpoint_id, table.version_id, *figures).where(
+        start.in_(bindparam("starts", expanding=True))
+    )
+    if not of_endpoints:
+        return query
+    return query.where(table.endpoint_id.in_(bindparam("endpoints", expanding=True)))
+
+
+@cache
+def _change_sums(table: Any, moment: str) -> Update:
+    # What it sets are the other parameters.
+    return update(table).where(*_is_key(table, moment))
+
+
+@cache
+def _insert(table: Any) -> Insert:
+    return insert(table)
+
+
+def _is_key(table: Any, moment: str) -> tuple[Any, ...]:
+    return (
+        getattr(table, moment) == bindparam("key_start"),
+        table.endpoint_id == bindparam("key_endpoint"),
+        table.version_id == bindparam("key_version"),
+    )
 
 
 def _named(key: Key) -> dict[str, int]:
@@ -136,7 +176,7 @@ def insert_sums(connection: Connection, table: Any, sums: Mapping[Key, Sums]) ->
         for key, row in sorted(sums.items())
     ]
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
 
 
 def add_statuses(
@@ -146,30 +186,32 @@ def add_statuses(
 
     ``moment`` is the table's column of hours or days. Takes what was there out of ``added``.
     """
-    start = type_coerce(moment, BigInteger)
     changed = []
+    query = _find_statuses(table, moment.key)
     for chunk in chunks(sorted({key[0] for key in added})):
-        rows = connection.execute(
-            select(start, table.endpoint_id, table.version_id, table.status).where(start.in_(chunk))
-        ).all()
+        rows = connection.execute(query, {"starts": chunk}).all()
         for begin, endpoint_id, version_id, status in rows:
             hits = added.get((begin, endpoint_id, version_id), {}).pop(status, None)
             if hits is not None:
                 key = (begin, endpoint_id, version_id)
                 changed.append({**_named(key), "key_status": status, "more": hits})
     if changed:
-        connection.execute(
-            update(table)
-            .where(
-                moment == bindparam("key_start"),
-                table.endpoint_id == bindparam("key_endpoint"),
-                table.version_id == bindparam("key_version"),
-                table.status == bindparam("key_status"),
-            )
-            .values(hits=table.hits + bindparam("more")),
-            changed,
-        )
+        connection.execute(_raise_statuses(table, moment.key), changed)
     insert_statuses(connection, table, moment, added)
+
+
+@cache
+def _find_statuses(table: Any, moment: str) -> Select[Any]:
+    start = type_coerce(getattr(table, moment), BigInteger)
+    return select(start, table.endpoint_id, table.version_id, table.status).where(
+        start.in_(bindparam("starts", expanding=True))
+    )
+
+
+@cache
+def _raise_statuses(table: Any, moment: str) -> Update:
+    key = (*_is_key(table, moment), table.status == bindparam("key_status"))
+    return update(table).where(*key).values(hits=table.hits + bindparam("more"))
 
 
 def insert_statuses(
@@ -188,21 +230,20 @@ def insert_statuses(
         for status, hits in sorted(found.items())
     ]
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
 
 
 def raise_last_requested(connection: Connection, last: Mapping[int, int]) -> None:
     """Raise the endpoints' time of the last request (endpoint id → UTC ms); never lower it."""
     if last:
-        connection.execute(
-            update(Endpoint)
-            .where(
-                Endpoint.id == bindparam("key_endpoint"),
-                Endpoint.last_requested < bindparam("last"),
-            )
-            .values(last_requested=bindparam("last")),
-            [{"key_endpoint": key, "last": moment} for key, moment in last.items()],
-        )
+        rows = [{"key_endpoint": key, "last": moment} for key, moment in last.items()]
+        connection.execute(_raise_last(), rows)
+
+
+@cache
+def _raise_last() -> Update:
+    key = (Endpoint.id == bindparam("key_endpoint"), Endpoint.last_requested < bindparam("last"))
+    return update(Endpoint).where(*key).values(last_requested=bindparam("last"))
 
 
 def chunks(values: Iterable[int]) -> Iterator[Sequence[int]]:

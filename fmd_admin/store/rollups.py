@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Delete,
+    Integer,
+    Select,
     and_,
     bindparam,
     delete,
@@ -63,16 +66,7 @@ def merge_deltas(connection: Connection, zone: ZoneInfo, limit: int = 20_000) ->
     To be called in a write transaction that is fenced by the lease. Raises
     fmd_endpoint.last_requested, too.
     """
-    names = ("id", "endpoint_id", "version_id", *FIGURES, "statuses")
-    deltas = connection.execute(
-        select(
-            type_coerce(RollupDelta.hour, BigInteger),
-            type_coerce(RollupDelta.last_requested, BigInteger),
-            *[getattr(RollupDelta, name) for name in names],
-        )
-        .order_by(RollupDelta.id)
-        .limit(limit)
-    ).all()
+    deltas = connection.execute(_deltas(), {"most": limit}).all()
     if not deltas:
         return 0
     calendar = Calendar(zone)
@@ -97,11 +91,28 @@ def merge_deltas(connection: Connection, zone: ZoneInfo, limit: int = 20_000) ->
     add_statuses(connection, HourStatus, HourStatus.hour, statuses)
     raise_last_requested(connection, last)
     # By id, not up to the highest one: on a server a lower one may be committed meanwhile.
-    connection.execute(
-        delete(RollupDelta).where(RollupDelta.id == bindparam("gone")),
-        [{"gone": delta.id} for delta in deltas],
-    )
+    connection.execute(_delete_delta(), [{"gone": delta.id} for delta in deltas])
     return len(deltas)
+
+
+# Built once a process, as those of rollup_rows are.
+@cache
+def _deltas() -> Select[Any]:
+    names = ("id", "endpoint_id", "version_id", *FIGURES, "statuses")
+    return (
+        select(
+            type_coerce(RollupDelta.hour, BigInteger),
+            type_coerce(RollupDelta.last_requested, BigInteger),
+            *[getattr(RollupDelta, name) for name in names],
+        )
+        .order_by(RollupDelta.id)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def _delete_delta() -> Delete:
+    return delete(RollupDelta).where(RollupDelta.id == bindparam("gone"))
 
 
 def _statuses_of_days(
@@ -244,10 +255,7 @@ def _drop_deltas(connection: Connection, start_ms: int, end_ms: int) -> None:
     inside = and_(_inside(_DELTA_HOUR, start_ms, end_ms), RollupDelta.hits > 0)
     ids = connection.scalars(select(RollupDelta.id).where(inside)).all()
     if ids:
-        connection.execute(
-            delete(RollupDelta).where(RollupDelta.id == bindparam("gone")),
-            [{"gone": id} for id in ids],
-        )
+        connection.execute(_delete_delta(), [{"gone": id} for id in ids])
 
 
 def _count_raw(connection: Connection, start_ms: int, end_ms: int) -> dict[Key, Aggregate]:

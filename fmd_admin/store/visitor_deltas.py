@@ -35,8 +35,13 @@ def to_ns(duration_ms: float) -> int:
 def encode(visits: Sequence[Visit]) -> bytes:
     """Return the stored form of ``visits``, of which there must be some."""
     days, *columns = zip(*visits, strict=True)
+    return encode_columns(days, columns)
+
+
+def encode_columns(days: Sequence[int], columns: Sequence[Sequence[int]]) -> bytes:
+    """Return the stored form of visits by column: their days, and all that comes after them."""
     known = {day: index for index, day in enumerate(dict.fromkeys(days))}
-    head = _HEAD.pack(len(visits), len(known)) + struct.pack(f"<{len(known)}q", *known)
+    head = _HEAD.pack(len(days), len(known)) + struct.pack(f"<{len(known)}q", *known)
     return b"".join((head, pack([known[day] for day in days]), *map(pack, columns)))
 
 

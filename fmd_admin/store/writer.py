@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, PartlyStoredError, StoreError
@@ -25,10 +26,13 @@ from .schema import check_schema
 from .store import Store
 from .tuples import insert_sql
 from .types import METHOD_CODES
-from .visitor_deltas import Visit, to_ns
 from .visitor_models import VisitorDelta
 
 K = TypeVar("K")
+#: Endpoint id and hour (UTC ms).
+Place = tuple[int, int]
+#: The columns of a request, in the order of ``profiles.REQUEST``.
+Columns = tuple[Any, ...]
 #: Deletions between reading ids and using them are rare; a second try nearly always does.
 _TRIES = 5
 
@@ -146,15 +150,16 @@ class BatchWriter:
 
     def _claim(self, connection: Connection, batch: Batch) -> bool:
         """Move the writer's mark to this batch; False if it is there already."""
-        values = {"last_seq": batch.sequence, "dropped": batch.dropped}
+        values = {
+            "last_seq": batch.sequence,
+            "dropped": batch.dropped,
+            "of_writer": batch.writer,
+            "first_seq": _first(batch),
+        }
         if not batch.left_over:
             # What is shipped for a dead process is no sign of its life.
             values |= {"seen_at": _now_ms(), "faults": batch.faults}
-        claimed = connection.execute(
-            update(Writer)
-            .where(Writer.writer == batch.writer, Writer.last_seq < _first(batch))
-            .values(**values)
-        )
+        claimed = connection.execute(_claim_batch(), values)
         if claimed.rowcount > 0:
             return True
         known = connection.scalar(select(Writer.last_seq).where(Writer.writer == batch.writer))
@@ -199,46 +204,67 @@ class BatchWriter:
         batch: Batch,
         ids: dict[DimensionTable, dict[str, int]],
     ) -> None:
-        endpoints = ids[Endpoint]
         version_id = ids[Version][batch.version]
-        columns = _request_columns(ids, version_id)
-        calendar = self._calendar
-        keeps = self._sampling.keeps
-        hour = end = day = 0
-        values: list[tuple[Any, ...]] = []
-        sums: dict[tuple[int, int], Aggregate] = {}
-        visits: list[Visit] = []
-        for row in batch.rows:
-            found = columns(row)
-            time_ms, endpoint_id, _, group_id, client_id, duration_ms, status, _ = found
-            if not hour <= time_ms < end:
-                # No day begins within an hour.
-                hour, end = calendar.hour_start(time_ms), calendar.next_hour(time_ms)
-                day = calendar.day_start(time_ms)
-            key = (endpoint_id, hour)
-            total = sums.get(key)
-            if total is None:
-                total = sums[key] = Aggregate()
-            total.add(duration_ms, status, time_ms)
-            if keeps is None or keeps(row):
-                values.append(found)
-            if group_id or client_id:
-                duration_ns = to_ns(duration_ms)
-                visits.append((day, endpoint_id, group_id or 0, client_id or 0, duration_ns))
+        rows = list(map(_request_columns(ids, version_id), batch.rows))
+        keeps, kept = self._sampling.keeps, rows
+        if keeps is not None:
+            kept = [found for found, row in zip(rows, batch.rows, strict=True) if keeps(row)]
+        if kept:
+            connection.exec_driver_sql(self._request_sql, kept)
+        self._insert_sums(connection, rows, self._touches(batch, ids[Endpoint]), version_id)
+        self._insert_visits(connection, rows, version_id)
+
+    def _touches(self, batch: Batch, endpoints: Mapping[str, int]) -> Iterator[tuple[Place, int]]:
         for name, time_ms in batch.touched.items():
-            key = (endpoints[name], calendar.hour_start(time_ms))
-            sums.setdefault(key, Aggregate()).touch(time_ms)
-        if values:
-            connection.exec_driver_sql(self._request_sql, values)
-        deltas = [
-            tuple(total.as_delta_row(hour, endpoint_id, version_id).values())
-            for (endpoint_id, hour), total in sums.items()
-        ]
-        if deltas:
+            yield (endpoints[name], self._calendar.hour_start(time_ms)), time_ms
+
+    def _insert_sums(
+        self,
+        connection: Connection,
+        rows: Sequence[Columns],
+        touches: Iterable[tuple[Place, int]],
+        version_id: int,
+    ) -> None:
+        """Add the rows of a batch up, by column: that takes half as long as one by one."""
+        sums: dict[Place, Aggregate] = {}
+        for hour, some in _cut(rows, self._calendar.hour_start, self._calendar.next_hour):
+            by_endpoint: defaultdict[int, list[Columns]] = defaultdict(list)
+            for row in some:
+                by_endpoint[row[1]].append(row)
+            for endpoint_id, found in by_endpoint.items():
+                times, _, _, _, _, durations, statuses, _ = zip(*found, strict=True)
+                total = sums[endpoint_id, hour] = Aggregate()
+                total.add_many(durations, statuses, max(times))
+        for place, time_ms in touches:
+            sums.setdefault(place, Aggregate()).touch(time_ms)
+        if sums:
+            deltas = [
+                tuple(total.as_delta_row(hour, endpoint_id, version_id).values())
+                for (endpoint_id, hour), total in sums.items()
+            ]
             connection.exec_driver_sql(self._delta_sql, deltas)
-        if visits:
-            row_of_visits = (version_id, len(visits), visitor_deltas.encode(visits))
-            connection.exec_driver_sql(self._visitor_sql, row_of_visits)
+
+    def _insert_visits(
+        self, connection: Connection, rows: Sequence[Columns], version_id: int
+    ) -> None:
+        """Add what a batch has of groups and clients to what waits."""
+        found = [row for row in rows if row[3] or row[4]]
+        days: list[int] = []
+        visits: list[Columns] = []
+        for day, some in _cut(found, self._calendar.day_start, self._calendar.next_day):
+            days += [day] * len(some)
+            visits += some
+        if not visits:
+            return
+        _, endpoints, _, groups, clients, durations, _, _ = zip(*visits, strict=True)
+        columns = (
+            endpoints,
+            [group or 0 for group in groups],
+            [client or 0 for client in clients],
+            list(map(visitor_deltas.to_ns, durations)),
+        )
+        payload = visitor_deltas.encode_columns(days, columns)
+        connection.exec_driver_sql(self._visitor_sql, (version_id, len(visits), payload))
 
     def _insert_details(
         self,
@@ -278,13 +304,37 @@ class BatchWriter:
         return insert_sql(self._store.engine.dialect, VisitorDelta.__table__, columns)
 
 
+@cache
+def _claim_batch() -> Update:
+    # Built once; what it sets are the other parameters.
+    key = (Writer.writer == bindparam("of_writer"), Writer.last_seq < bindparam("first_seq"))
+    return update(Writer).where(*key)
+
+
+def _cut(
+    rows: Sequence[Columns], start_of: Callable[[int], int], next_of: Callable[[int], int]
+) -> Iterator[tuple[int, Sequence[Columns]]]:
+    """Cut rows into hours or days: yields the beginning of each, and its rows in order."""
+    if not rows:
+        return
+    times = [row[0] for row in rows]
+    first = min(times)
+    if max(times) < next_of(first):
+        yield start_of(first), rows  # Nearly always: all of them are of the last second.
+        return
+    parts: defaultdict[int, list[Columns]] = defaultdict(list)
+    for row in rows:
+        parts[start_of(row[0])].append(row)
+    yield from parts.items()
+
+
 def _request_columns(
     ids: Mapping[DimensionTable, Mapping[str, int]], version_id: int
-) -> Callable[[Row], tuple[Any, ...]]:
+) -> Callable[[Row], Columns]:
     """Return what turns a row into a request's columns, in the order of ``profiles.REQUEST``."""
     endpoints, groups, clients = ids[Endpoint], ids[Group], ids[Client]
 
-    def columns(row: Row) -> tuple[Any, ...]:
+    def columns(row: Row) -> Columns:
         return (
             row.time_ms,
             endpoints[row.endpoint] if row.endpoint else None,

@@ -22,7 +22,7 @@ from ...store.types import to_millis
 from .. import csv, format
 from ..links import here, onward, parse_id
 from .data_filters import Filter, asked_text, conditions, contains, fields
-from .data_rows import COUNTED, Column, Found, Order, Wanted, export, find_page
+from .data_rows import COUNTED, Column, Elsewhere, Found, Order, Wanted, export, find_page
 from .pages import Page, is_admin
 
 DELETE_AT_ONCE = 500
@@ -105,8 +105,8 @@ class DataView(Page, ModelView):
         """Return the select of the columns as they are exported."""
         return select(*(column.sql for column in self.columns))
 
-    def sorted_keys(self, column: Any) -> Select[Any] | None:  # noqa: ARG002
-        """Return the select of the keys and the other table that ``column`` is in, or None."""
+    def elsewhere(self, column: Any) -> Elsewhere | None:  # noqa: ARG002
+        """Return the other table that ``column`` is in, or None."""
         return None
 
     def search_condition(self, text: str) -> ColumnElement[bool]:
@@ -260,7 +260,7 @@ class DataView(Page, ModelView):
             self.statement(),
             wanted,
             self.own_order,
-            Order(column, asked.descending, None if own else self.sorted_keys(column)),
+            Order(column, asked.descending, None if own else self.elsewhere(column)),
             asked.page,
             self.panel.config.values.page_size,
         )

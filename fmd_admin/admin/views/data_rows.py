@@ -73,15 +73,23 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The table that a list is sorted by a column of, and what holds its id in the list's own."""
+
+    table: Any
+    id: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """How a page is sorted; ``column`` None is the list's own order.
 
-    ``keys`` is the select of the keys with the table that ``column`` is in, None if it is theirs.
+    ``elsewhere`` is where ``column`` is in another table.
     """
 
     column: Any | None
     descending: bool
-    keys: Select[Any] | None = None
+    elsewhere: Elsewhere | None = None
 
 
 def find_page(
@@ -110,19 +118,43 @@ def find_page(
     page = min(max(page, 1), pages)
     if order.column is None:
         ordering = newest_first if order.descending else [column.asc() for column in own_order]
-        keys = newest
+        keys = newest.order_by(*ordering)
     else:
-        first = order.column.desc() if order.descending else order.column.asc()
-        ordering = [first, *newest_first]
-        part = newest.order_by(*newest_first).limit(COUNTED).subquery()
-        keys = select(key) if order.keys is None else order.keys
-        keys = keys.join(part, part.c[0] == key) if total > COUNTED else keys.where(*conditions)
+        keys = _sorted(conditions, own_order, order, newest_only=total > COUNTED)
     # First the keys alone: rows that are skipped or sorted out are not put together.
-    keys = keys.order_by(*ordering).limit(size).offset((page - 1) * size)
+    keys = keys.limit(size).offset((page - 1) * size)
     ids = db.session.scalars(keys).all()
     rows = {row.id: row for row in db.session.scalars(statement.where(key.in_(ids)))}
     shown = [rows[id] for id in ids if id in rows]
     return Found(shown, min(total, COUNTED), total > COUNTED, page, pages, since)
+
+
+def _sorted(
+    conditions: Sequence[ColumnElement[bool]],
+    own_order: Sequence[Any],
+    order: Order,
+    *,
+    newest_only: bool,
+) -> Select[Any]:
+    """Return the select of the keys sorted by a column, of the ``COUNTED`` newest if need be."""
+    newest_first = [column.desc() for column in own_order]
+    elsewhere = order.elsewhere
+    column: Any = order.column
+    held: Any = column if elsewhere is None else elsewhere.id
+    keys = select(own_order[-1]).where(*conditions)
+    if newest_only:
+        # With what they are sorted by: to look these rows up once more takes a third of the time.
+        rows = select(*own_order, held.label("held")).where(*conditions)
+        part = rows.order_by(*newest_first).limit(COUNTED).subquery()
+        *own, held = part.c
+        newest_first = [of_part.desc() for of_part in own]
+        keys = select(own[-1])
+    if elsewhere is None:
+        column = held
+    else:
+        # Only the one table that is needed: all four for 100,000 rows take twice as long.
+        keys = keys.outerjoin(elsewhere.table, elsewhere.table.id == held)
+    return keys.order_by(column.desc() if order.descending else column.asc(), *newest_first)
 
 
 def _looked_since(wanted: Wanted, own_order: Sequence[Any]) -> Any:

@@ -13,15 +13,22 @@ from fmd_admin.store.aggregate import (
 )
 
 
-def test_sums_are_those_of_the_requests() -> None:
+@pytest.mark.parametrize("at_once", [1, 700, 2000])
+def test_sums_are_those_of_the_requests(at_once: int) -> None:
     rnd = random.Random(2)
     rows = [
         (rnd.lognormvariate(2, 1), rnd.choice((200, 404, 500)), rnd.randrange(10**6))
         for _ in range(2000)
     ]
     total = Aggregate()
-    for duration_ms, status, time_ms in rows:
-        total.add(duration_ms, status, time_ms)
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
+        if at_once == 1:
+            total.add(*some[0])
+        else:
+            total.add_many(
+                [row[0] for row in some], [row[1] for row in some], max(row[2] for row in some)
+            )
     durations = [row[0] for row in rows]
     delta = total.as_delta_row(3_600_000, 4, 5)
     assert (delta["hour"], delta["endpoint_id"], delta["version_id"]) == (3_600_000, 4, 5)
@@ -45,8 +52,11 @@ def test_sums_are_those_of_the_requests() -> None:
 def test_its_buckets_are_the_histogram_s(duration_ms: float) -> None:
     total = Aggregate()
     total.add(duration_ms, 200, 1)
-    assert list(total.counts) == [histogram.bucket(duration_ms)]
-    assert (total.min_ms, total.max_ms) == (duration_ms, duration_ms)
+    many = Aggregate()
+    many.add_many([duration_ms], [200], 1)
+    for found in (total, many):
+        assert list(found.counts) == [histogram.bucket(duration_ms)]
+        assert (found.min_ms, found.max_ms) == (duration_ms, duration_ms)
 
 
 def test_touched_endpoints_only_have_a_time() -> None:
