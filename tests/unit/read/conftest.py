@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ...prepared import EmptyDatabase
-from .data import KeptWorlds, World
+from .data import KeptWorlds, World, make_world
 
 MakeWorld = Callable[..., World]
 
@@ -24,11 +24,15 @@ def kept_worlds(
 
 @pytest.fixture
 def world_in(tmp_path: Path, kept_worlds: KeptWorlds) -> Iterator[MakeWorld]:
-    """Make a world: ``world_in("Europe/Amsterdam", datetime(2026, 10, 25, 15))``."""
+    """Make a world: ``world_in("Europe/Amsterdam", datetime(2026, 10, 25, 15))``.
+
+    A test that has changed how measurements are written asks for one that is made ``anew``.
+    """
     made: list[World] = []
 
-    def make(zone: str, now: datetime, **options: Any) -> World:
-        made.append(kept_worlds.copy_to(tmp_path, zone, now, **options))
+    def make(zone: str, now: datetime, *, anew: bool = False, **options: Any) -> World:
+        of = make_world if anew else kept_worlds.copy_to
+        made.append(of(tmp_path, zone, now, **options))
         return made[-1]
 
     yield make

@@ -198,7 +198,7 @@ def test_who_is_over_the_cap_comes_last_as_other(
     world_in: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visitors, "MOST_OF_ENDPOINT", 2)
-    world = world_in("Europe/Amsterdam", datetime(2026, 10, 28, 15, 20))
+    world = world_in("Europe/Amsterdam", datetime(2026, 10, 28, 15, 20), anew=True)
     scope = world.scope(range="30d")
     rows = [row for row in whole(world, scope) if row.group]
     for page_size in (None, 5):
