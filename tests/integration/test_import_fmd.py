@@ -576,6 +576,11 @@ def test_from_a_server(tmp_path: Path) -> None:
         schema.migrate(store)
         bring_over(database_url(tmp_path), store)
         agrees(store, truth)
+        there: Counter[tuple[str, str]] = Counter()
+        for one in truth["exceptions"]:
+            there[one["type"], one["endpoint"]] += one["count"]
+        assert {key[:2]: spans[0] for key, spans in exceptions_of(store).items()} == there
+        assert sum(there.values()) == 10
         again = bring_over(database_url(tmp_path), store)
         assert sum(again.imported.values()) == 0
     finally:
