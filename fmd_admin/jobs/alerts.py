@@ -5,9 +5,9 @@ sent before, and as sent after: a process that is killed in between leaves one t
 once, and says that it may be a repeat.
 
 Sending has a thread of its own, which begins when something is due and ends when nothing is. In the
-scheduler's thread a target that does not answer would hold up all other jobs for 10 to 15 seconds
-a try: rollups would wait, custom graphs would miss their minute, and the end of the process would
-wait for it too.
+scheduler's thread a target that does not answer would hold up all other jobs for 10 to 15 seconds a
+try: rollups would wait, custom graphs would miss their minute, and so would the end of the process
+wait for it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from .senders import APPRISE, send
 EVERY_S = 5.0
 #: The report takes longer than all other rules, and its hours hardly change.
 REPORT_EVERY_MS = 600_000
+#: Processes of an app start within this time.
+STARTING_MS = 60_000
 #: Deliveries of one run; a thread must come to an end.
 MOST = 100
 
@@ -72,6 +74,7 @@ class Alerts:
         self._secret = secret
         self._report = report
         self._clock_ms = clock_ms
+        self._began_ms = clock_ms()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -120,7 +123,8 @@ class Alerts:
             connection,
             self._configured.hints,
             APPRISE,
-            self._clock_ms(),
+            # What happens before the jobs begin is news as well, in processes beside this one too.
+            self._began_ms - STARTING_MS,
             rule_kind="new_exception",
         )
 

@@ -26,12 +26,13 @@ def is_configured(name: str) -> bool:
 
 
 def keep(
-    connection: Connection, hints: Mapping[str, str], kind: str, now_ms: int, *, rule_kind: str
+    connection: Connection, hints: Mapping[str, str], kind: str, since_ms: int, *, rule_kind: str
 ) -> bool:
     """Make targets of ``kind`` and a rule of ``rule_kind``; return whether anything changed.
 
     ``hints`` says what may be shown of each target's address, by its name there. Those that are
-    no longer in it are kept, but not active. To be called by whoever runs the jobs.
+    no longer in it are kept, but not active. What happened before ``since_ms`` (UTC) is no news to
+    a rule that was not active. To be called by whoever runs the jobs.
     """
     columns = (AlertTarget.id, AlertTarget.name, AlertTarget.hint, AlertTarget.active)
     found = connection.execute(select(*columns).where(AlertTarget.name.endswith(SUFFIX))).all()
@@ -58,10 +59,10 @@ def keep(
             connection.execute(
                 update(AlertTarget).where(AlertTarget.id == row.id).values(active=False)
             )
-    return _keep_rule(connection, ids, rule_kind, now_ms) or changed
+    return _keep_rule(connection, ids, rule_kind, since_ms) or changed
 
 
-def _keep_rule(connection: Connection, targets: list[int], kind: str, now_ms: int) -> bool:
+def _keep_rule(connection: Connection, targets: list[int], kind: str, since_ms: int) -> bool:
     query = select(AlertRule.id, AlertRule.targets, AlertRule.active)
     row = connection.execute(query.where(AlertRule.name == RULE)).one_or_none()
     text = ",".join(map(str, targets))
@@ -79,7 +80,7 @@ def _keep_rule(connection: Connection, targets: list[int], kind: str, now_ms: in
                 severity="warning",
                 targets=text,
                 active=True,
-                since=now_ms,
+                since=since_ms,
             )
         )
         return True
@@ -88,7 +89,7 @@ def _keep_rule(connection: Connection, targets: list[int], kind: str, now_ms: in
         values["targets"] = text
         if not row.active:
             # What happened while it was turned off is no news.
-            values["since"] = now_ms
+            values["since"] = since_ms
     if row.active == bool(targets) and row.targets == values.get("targets", row.targets):
         return False
     connection.execute(update(AlertRule).where(AlertRule.id == row.id).values(**values))

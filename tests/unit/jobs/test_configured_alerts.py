@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import insert, select, update
 
 from fmd_admin import fmd_alerting
-from fmd_admin.jobs.alerts import Configured
+from fmd_admin.jobs.alerts import STARTING_MS, Configured
 from fmd_admin.settings import Settings
 from fmd_admin.store.alert_models import AlertRule, AlertTarget
 from fmd_admin.store.configured_alerts import RULE
@@ -99,8 +100,20 @@ def test_what_is_no_longer_configured_is_not_active(store: Store) -> None:
     process(store, **MAIL, smtp_port="25").alerts.keep_configured()
     with store.read() as connection:
         since = connection.scalar(select(AlertRule.since))
-    assert since == datetime.fromtimestamp(NOW_MS / 1000, timezone.utc)
+    assert since == datetime.fromtimestamp((NOW_MS - STARTING_MS) / 1000, timezone.utc)
     assert [row[3] for row in kept(store)[0]] == [True, True]
+
+
+def test_what_happens_while_the_app_starts_is_told(store: Store) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    one = process(store, **MAIL, smtp_port="25")
+    one.now_ms = now_ms
+    one.__post_init__()
+    raise_(store, "pay")
+    one.now_ms += 20_000
+    one.alerts.keep_configured()
+    one.alerts.decide()
+    assert titles(store) == ["New exception: ValueError in shop.pay"]
 
 
 def test_who_takes_over_says_its_own(store: Store) -> None:

@@ -138,7 +138,7 @@ def test_a_rule_is_made_changed_and_deleted(with_target: Bound, anna: Browser) -
 def test_what_the_configuration_says_is_changed_there(bound: Bound, anna: Browser) -> None:
     store = bound.monitor.store
     for hints in ({"email": "anna@example.org by mail.example.org"}, {}):
-        store.transact(partial(keep, hints=hints, kind="apprise", now_ms=1, rule_kind="returned"))
+        store.transact(partial(keep, hints=hints, kind="apprise", since_ms=1, rule_kind="returned"))
         shown = anna.get("/alerts").text
         assert "E-mail (configuration)" in shown
         assert "anna@example.org by mail.example.org" in shown
