@@ -12,12 +12,14 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from ..store import histogram, visitor_deltas
 from ..store.calendar import Calendar
+from ..store.kept import kept_of
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
 from ..store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
@@ -31,6 +33,10 @@ _NS_PER_MS = 1_000_000
 _NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
 #: What stands for the visitors over the cap of their day.
 OTHER_NAME = "other"
+#: Rows whose hits are kept together.
+_PORTION = 64
+#: What an entry of a dict takes with its numbers.
+_ENTRY_BYTES = 120
 
 
 def whole_days(scope: Scope) -> Scope:
@@ -73,6 +79,7 @@ class Shown:
 class _Row(NamedTuple):
     version_id: int
     id: int
+    figures: bytes
     part: Part
 
 
@@ -85,7 +92,11 @@ class Visitors:
         self._connection = connection
         self._calendar = Calendar(self.scope.zone)
         self._weeks: dict[int, int] = {}
-        self._rows = [_Row(row[0], row[1], Part(row[2])) for row in self._stored()]
+        self._kept = kept_of(connection)
+        self._rows = [
+            _Row(version_id, id, figures, Part(figures, self._kept))
+            for version_id, id, figures in self._stored()
+        ]
         self._waiting = self._read_waiting()
 
     def shown(self, wanted: Wanted) -> Shown:
@@ -121,7 +132,7 @@ class Visitors:
             found[key] = before[0] + hits, before[1] + sum_ns
 
         asked = frozenset(ids)
-        for version_id, _, part in self._rows:
+        for version_id, _, _, part in self._rows:
             for index, id in part.among(asked):
                 add((id, version_id), part.hits[index], part.sums_ns[index])
         for version_id, visitors in self._waiting.items():
@@ -133,7 +144,7 @@ class Visitors:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
         entries: dict[int, list[Entry]] = {id: [] for id in ids}
         wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
-        for _, row_id, part in self._rows:
+        for _, row_id, _, part in self._rows:
             places = part.among(entries.keys())
             if places:
                 wanted[row_id] = part, places
@@ -173,7 +184,18 @@ class Visitors:
         return self._connection.scalar(select(func.min(_NAMES[self.kind].id))) is not None
 
     def _hits(self) -> dict[int, int]:
-        hits = _added_up([row.part for row in self._rows])
+        hits: dict[int, int] = {}
+        # In portions: of these only the newest one changes, the others are kept.
+        rows = sorted(self._rows, key=lambda row: row.id)
+        for start in range(0, len(rows), _PORTION):
+            some = rows[start : start + _PORTION]
+            key = tuple(row.figures for row in some)
+            found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
+            if hits:
+                for id, number in found.items():
+                    hits[id] = hits.get(id, 0) + number
+            else:
+                hits = dict(found)
         for visitors in self._waiting.values():
             for id, durations in visitors.items():
                 hits[id] = hits.get(id, 0) + len(durations)
@@ -274,6 +296,10 @@ class Visitors:
             query = select(table.id, table.name).where(table.id.in_(chunk))
             names.update((id, name) for id, name in self._connection.execute(query))
         return {id: names.get(id, f"(deleted, {id})") for id in ids}
+
+
+def _size(hits: dict[int, int]) -> int:
+    return _ENTRY_BYTES * len(hits)
 
 
 def _added_up(parts: Sequence[Part]) -> dict[int, int]:

@@ -35,6 +35,7 @@ from .engine import (
     is_conflict,
     with_driver,
 )
+from .kept import KEPT, Kept
 from .models import db
 from .transactions import Transactions
 
@@ -79,6 +80,7 @@ class Store:
         with app.app_context():
             self.engine: Engine = db.engine
         configure(self.engine, several)
+        self.engine.update_execution_options(**{KEPT: Kept()})
         self._transactions = Transactions()
 
     @contextmanager

@@ -23,6 +23,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from heapq import nlargest
 from itertools import accumulate, pairwise
 
@@ -30,6 +31,7 @@ from ..errors import StoreError
 from . import histogram
 from .columns import more_than, pack, unpack
 from .inflate import inflate
+from .kept import Kept
 
 #: The id of all visitors over the cap of their day together: no row has it.
 OTHER = 0
@@ -195,23 +197,42 @@ def _split(shapes: bytes, size: int) -> tuple[list[bytes], int]:
     return [shapes[first:last] for first, last in pairwise(ends)], BLOCK
 
 
+_Columns = tuple["array[int]", "array[int]", "array[int]"]
+
+
+def _columns(figures: bytes) -> _Columns:
+    try:
+        data = inflate(figures)
+        (size,) = _HEAD.unpack_from(data)
+        ids, start = unpack(data, _HEAD.size, size)
+        hits, start = unpack(data, start, size)
+        sums_ns, _ = unpack(data, start, size)
+    except (ValueError, zlib.error, struct.error):
+        raise _unreadable() from None
+    return ids, hits, sums_ns
+
+
+def _size(figures: bytes, columns: _Columns) -> int:
+    return len(figures) + sum([len(column) * column.itemsize for column in columns])
+
+
 class Part:
     """The visitors of a stored row: ``ids`` in ascending order, their ``hits`` and ``sums_ns``.
 
     Raises StoreError if the bytes cannot be read; those of the shapes once they are asked for.
     """
 
-    __slots__ = ("_blocks", "_shapes", "hits", "ids", "sums_ns")
+    __slots__ = ("_blocks", "_kept", "_shapes", "hits", "ids", "sums_ns")
 
-    def __init__(self, figures: bytes) -> None:
-        try:
-            data = inflate(figures)
-            (size,) = _HEAD.unpack_from(data)
-            self.ids, start = unpack(data, _HEAD.size, size)
-            self.hits, start = unpack(data, start, size)
-            self.sums_ns, _ = unpack(data, start, size)
-        except (ValueError, zlib.error, struct.error):
-            raise _unreadable() from None
+    def __init__(self, figures: bytes, kept: Kept | None = None) -> None:
+        """``kept`` is where what is read of it is kept, for pages that read the same ones again."""
+        if kept is None:
+            self.ids, self.hits, self.sums_ns = _columns(figures)
+        else:
+            self.ids, self.hits, self.sums_ns = kept.find(
+                figures, partial(_columns, figures), partial(_size, figures)
+            )
+        self._kept = kept
         self._blocks: tuple[list[bytes], int] | None = None
         self._shapes: dict[int, _Shapes] = {}
 
@@ -266,7 +287,13 @@ class Part:
         found = self._shapes.get(number)
         if found is None:
             part = self.hits[number * size : (number + 1) * size]
-            found = self._shapes[number] = _Shapes(part, blocks[number])
+            make = partial(_Shapes, part, blocks[number])
+            if self._kept is None:
+                found = make()
+            else:
+                key = (part.tobytes(), blocks[number])
+                found = self._kept.find(key, make, _Shapes.size)
+            self._shapes[number] = found
         rank = found.several.count(1, 0, index + 1) - 1
         low, high = found.mins_ns[rank], found.maxs_ns[rank]
         if hits == 2:
@@ -292,6 +319,10 @@ class _Shapes:
         except (ValueError, zlib.error):
             raise _unreadable() from None
         self.ends = list(accumulate(lengths, initial=start))
+
+    def size(self) -> int:
+        """Return about how many bytes it takes, with those that it was made of."""
+        return 2 * len(self.data) + 40 * len(self.ends) + 20 * len(self.mins_ns)
 
     def columns(
         self, hits: array[int], sums_ns: array[int]

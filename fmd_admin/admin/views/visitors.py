@@ -99,6 +99,11 @@ class VisitorPage(ChartPage):
 _UNSET: dict[str, Any] = {"from": None, "to": None}
 
 
+def _fields(row: Any) -> dict[str, Any]:
+    # As dataclasses.asdict, which copies each value: a page of bubbles took a third longer.
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
 def _search() -> str:
     return asked_text(request.args, "q")
 
@@ -140,8 +145,7 @@ class _VersionsPage(VisitorPage):
             "page": result.shown.page,
             "pages": result.shown.pages,
             "bubbles": [
-                dataclasses.asdict(bubble)
-                | {"against_median": result.against_median(bubble), "url": url}
+                _fields(bubble) | {"against_median": result.against_median(bubble), "url": url}
                 for bubble, url in zip(result.bubbles, self.links(looked), strict=True)
             ],
         }
@@ -260,7 +264,7 @@ class UserPerformancePage(VisitorPage):
             "page": result.shown.page,
             "pages": result.shown.pages,
             "boxes": [
-                dataclasses.asdict(box) | {"url": url}
+                _fields(box) | {"url": url}
                 for box, url in zip(result.boxes, self.links(looked), strict=True)
             ],
         }
