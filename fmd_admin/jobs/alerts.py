@@ -6,8 +6,8 @@ once, and says that it may be a repeat.
 
 Sending has a thread of its own, which begins when something is due and ends when nothing is. In the
 scheduler's thread a target that does not answer would hold up all other jobs for 10 to 15 seconds a
-try: rollups would wait, custom graphs would miss their minute, and so would the end of the process
-wait for it.
+try: rollups would wait, custom graphs would miss their minute, and the end of the process would
+wait for it too.
 """
 
 from __future__ import annotations
