@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,12 @@ class DatabaseServers:
         return self._started[engine]
 
     def processes(self) -> set[int]:
-        """The ids of all processes of the servers."""
-        found = set()
-        for server in self._started.values():
-            if server.running and server.pid is not None:
-                main = psutil.Process(server.pid)
-                found |= {main.pid, *(child.pid for child in main.children(recursive=True))}
-        return found
+        """The ids of the servers' main processes."""
+        return {
+            server.pid
+            for server in self._started.values()
+            if server.running and server.pid is not None
+        }
 
     def remove(self) -> None:
         for server in self._started.values():
@@ -136,13 +136,28 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(database)
 
 
-def _children() -> list[psutil.Process]:
-    """Our children and theirs. To find them takes a look at every process of the machine."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return []  # The kernel says that there are none.
-    return psutil.Process().children(recursive=True)
+def _children_of(parent: int) -> set[int]:
+    threads = Path(f"/proc/{parent}/task")
+    if not (threads / str(parent) / "children").exists():
+        return {child.pid for child in psutil.Process(parent).children()}
+    # psutil looks at every process of the machine for it, some times in each test.
+    return {
+        int(pid)
+        for thread in os.listdir(threads)
+        for pid in (threads / thread / "children").read_text().split()
+    }
+
+
+def _children(but: set[int]) -> set[int]:
+    """The ids of our children and theirs, without ``but`` and what those have started."""
+    found: set[int] = set()
+    parents = [os.getpid()]
+    while parents:
+        with suppress(OSError, psutil.Error):  # It may end meanwhile.
+            new = _children_of(parents.pop()) - but
+            parents += new
+            found |= new
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -150,14 +165,14 @@ def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a file descriptor behind."""
     process = psutil.Process()
     threads = set(threading.enumerate())
-    children = {child.pid for child in _children()}
+    children = _children(database_servers.processes())
     descriptors = process.num_fds()
     yield
 
     def left() -> list[str]:
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
-        known = children | database_servers.processes()
-        found += [f"process {child.pid}" for child in _children() if child.pid not in known]
+        more = _children(database_servers.processes()) - children
+        found += [f"process {pid}" for pid in more]
         if process.num_fds() > descriptors:
             found.append(f"{process.num_fds() - descriptors} file descriptors")
         return found
