@@ -189,7 +189,7 @@ class Visitors:
         rows = sorted(self._rows, key=lambda row: row.id)
         for start in range(0, len(rows), _PORTION):
             some = rows[start : start + _PORTION]
-            key = tuple(row.figures for row in some)
+            key = ("hits", *(row.figures for row in some))
             found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
             if hits:
                 for id, number in found.items():

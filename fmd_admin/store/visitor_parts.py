@@ -230,7 +230,7 @@ class Part:
             self.ids, self.hits, self.sums_ns = _columns(figures)
         else:
             self.ids, self.hits, self.sums_ns = kept.find(
-                figures, partial(_columns, figures), partial(_size, figures)
+                ("columns", figures), partial(_columns, figures), partial(_size, figures)
             )
         self._kept = kept
         self._blocks: tuple[list[bytes], int] | None = None
@@ -291,7 +291,7 @@ class Part:
             if self._kept is None:
                 found = make()
             else:
-                key = (part.tobytes(), blocks[number])
+                key = ("shapes", part.tobytes(), blocks[number])
                 found = self._kept.find(key, make, _Shapes.size)
             self._shapes[number] = found
         rank = found.several.count(1, 0, index + 1) - 1
