@@ -341,10 +341,11 @@ def test(arguments: tuple[str, ...]) -> None:
     """Run the test suite, on all processors; arguments go to pytest."""
     _needs_checkout("test", "tests")
     if not any(argument.startswith("-n") for argument in arguments):
-        # Many tests wait for servers, so there is one process more than processors. Some take a
-        # minute: whoever is done takes over what others have left.
+        # Many tests wait for servers, so there is one process more than processors. Those of a file
+        # share what they need. Browsers and servers come first, and the short ones fill up.
         processes = str((os.cpu_count() or 1) + 1)
-        arguments = ("-n", processes, "--dist", "worksteal", *arguments)
+        options = ("--dist", "loadfile", "--no-loadscope-reorder")
+        arguments = ("-n", processes, *options, *arguments)
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=CHECKOUT))  # noqa: S603
 
 

@@ -25,7 +25,7 @@ from fmd_admin.store.store import Store
 from .database_servers import SERVERS, DatabaseServer
 from .prepared import EmptyDatabase, keep_url_builders
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
-from .turns import turn
+from .turns import Turns
 
 #: How long threads and descriptors that are being closed may take.
 _SETTLE_S = 5.0
@@ -34,6 +34,7 @@ _SETTLE_S = 5.0
 #: Tests below these folders can be run on every kind of database.
 _ON_EVERY_ENGINE = ("tests/unit/store", "tests/unit/read", "tests/unit/jobs")
 _ENGINES = ("sqlite", *SERVERS)
+_TURNS = pytest.StashKey[Turns]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +65,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("engine", engines, indirect=True)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TURNS] = Turns(config.rootpath / ".pytest_cache" / "turns")
     # A developer's own settings must not reach the tests.
     for name in [name for name in os.environ if name.startswith("FMD_")]:
         del os.environ[name]
@@ -76,10 +78,20 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # First those that have to wait for all others, while there are none.
+    items.sort(key=lambda item: not _alone(item))
+
+
+def _alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    alone = item.get_closest_marker("alone") is not None
-    with turn(item.config.rootpath / ".pytest_cache" / "turns", alone=alone):
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    turns = item.config.stash[_TURNS]
+    with turns.turn(alone=_alone(item), next_alone=_alone(nextitem)):
         return (yield)
 
 

@@ -60,9 +60,12 @@ def test_it_fits_and_says_what_is_there(
     except ValueError:
         site.bound.monitor.faults.report("a place")
     visitor = visit(site, viewport=viewport, color_scheme=theme).log_in()
-    wait_until(
-        lambda: visitor.context.request.get(f"{site.panel}/system/data.json").json()["processes"]
-    )
+
+    def is_told() -> bool:
+        found = visitor.context.request.get(f"{site.panel}/system/data.json").json()
+        return any(process.get("fault_rows") for process in found["processes"])
+
+    wait_until(is_told)
     visitor.go("/system")
     assert number(visitor, "Processes") in {"1", "2", "3"}
     row = visitor.find("#retention tbody tr", "Raw requests")
