@@ -18,13 +18,12 @@ from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
 from .batching import clock_offset_ns, fill, storable
 from .left_overs import SpoolFolder
+from .pace import Pace
 from .spool import Spool, Taken, leave
 from .take_over import TakeOver
 from .tallies import Tallies
 from .vitals import WriteTimes
 
-#: Most rows of one transaction, so that no other process waits long for its turn.
-MAX_BATCH = 5_000
 #: What may wait of execution trees and outliers, in nodes of about 0.3 KiB.
 MAX_WEIGHT = 60_000
 #: Pause between two ticks (levels, settings, lease).
@@ -99,6 +98,7 @@ class Recorder:
         self._closed = False
         self._thread: Thread | None = None
         self._wake = Event()
+        self._pace = Pace(self._wake)
         self._start_lock = Lock()
         # Re-entrant: inline mode flushes under it.
         self._flush_lock = RLock()
@@ -283,7 +283,7 @@ class Recorder:
         with self._flush_lock:
             # What comes in meanwhile is for the next time: under load the buffer may never be
             # empty, and levels, settings and jobs wait for us.
-            batches = max(1, -(-self._unread // MAX_BATCH))
+            batches = self._pace.begin(self._unread, failing=self._failing, hurry=self._inline)
             while self._pending is not None or (
                 batches and (self._unread or self.touched or self.tallies)
             ):
@@ -308,6 +308,7 @@ class Recorder:
                 with self._drop_lock:
                     self._weight -= freed
                 self._pending_weight = 0
+                self._pace.wrote(monotonic() - began)
 
     @property
     def _unread(self) -> int:
@@ -321,10 +322,10 @@ class Recorder:
         # Batches and records are numbered differently: never both under one writer.
         self._open_spool()
         if self.spool is not None:
-            taken = self._taken = self.spool.take(MAX_BATCH, offset_ns, self._dropped)
+            taken = self._taken = self.spool.take(self._pace.most, offset_ns, self._dropped)
             return taken
         buffer = self._buffer
-        records = [buffer.popleft() for _ in range(min(len(buffer), MAX_BATCH))]
+        records = [buffer.popleft() for _ in range(min(len(buffer), self._pace.most))]
         return Taken(self._sequence + 1, self._sequence + 1, records, 0)
 
     def _next_batch(self) -> Batch:
