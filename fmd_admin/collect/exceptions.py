@@ -28,7 +28,7 @@ from ..records import (
 )
 from .deep_keys import DeepKeys
 from .frames import Frames
-from .held import ENDLESS, Held, Stack, callers, calling_frame, chain, type_name
+from .held import Held, Stack, callers, calling_frame, chain, type_name
 from .outliers import Cap, collect_facts, read_json, texts_of
 from .raised import Raised
 from .redaction import Redactor
@@ -148,7 +148,8 @@ class Exceptions:
         is_guessed = key is not None
         if key is None:
             if shape is not None:
-                stacks = chain(error, ENDLESS)
+                for stack in stacks:
+                    stack.go_on()
             key = tuple(self._part(stack) for stack in stacks)
             if shape is not None:
                 self._deep.learn(shape, key)

@@ -17,7 +17,7 @@ from ..records import ExceptionKey
 OUTER = 12
 INNER = 48
 #: Steps along the tracebacks of a chain, some 15 ns each: more than Python's own limit of 1,000
-#: calls. What is deeper is ``deep``, and its inner end is only looked for with ``ENDLESS``.
+#: calls. What is deeper is ``deep``, and its inner end is only looked for by ``go_on``.
 MAX_STEPS = 21 * INNER
 ENDLESS = 10**9
 #: Exceptions of a chain that are looked at.
@@ -93,17 +93,24 @@ class Stack:
                 break  # It ends before.
             if following is None:
                 break
-            self.steps += INNER
-            if self.steps > steps:
+            if self.steps + INNER > steps:
                 self.deep = True
                 break
+            self.steps += INNER
             before, tb = tb, following
         # At least as many as are kept, at most twice as many.
         self._begin = before or tb
-        self.cut = max(self.steps - INNER, 0)
+        self.cut = self.steps - (INNER if before else 0)
         while tb is not None:
             self._last = tb
             tb = tb.tb_next if not self.deep else None
+
+    def go_on(self) -> None:
+        """Look for the inner end of a deep one, however far away it is."""
+        if self.deep:
+            self.deep = False
+            self.steps = self.cut
+            self._find_end(self._begin, ENDLESS)
 
     def complete(self) -> list[Any]:
         """Return all points that are kept."""

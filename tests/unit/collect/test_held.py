@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fmd_admin.collect.held import ENDLESS, INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
+from fmd_admin.collect.held import INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
 
 
 @contextmanager
@@ -73,19 +73,29 @@ def test_more_calls_than_python_allows_by_itself_are_not_walked_whole() -> None:
         error = raised(9_000)
     [stack] = chain(error)
     assert stack.deep
-    assert stack.steps <= MAX_STEPS + INNER
+    assert stack.steps <= MAX_STEPS
     assert sys.getrecursionlimit() < MAX_STEPS
     assert not chain(raised(sys.getrecursionlimit() - 100))[0].deep
 
 
 def test_both_ends_of_deep_ones_are_there_where_it_is_asked_for() -> None:
     with recursion(20_000):
-        error = raised(9_000)
-    [stack] = chain(error, ENDLESS)
+        for levels in (9_000, *range(MAX_STEPS - INNER, MAX_STEPS + 4 * INNER, 7)):
+            check_whole(levels, MAX_STEPS)
+        # The steps may have been needed for another exception of the chain.
+        for levels in range(1, 4 * INNER, 7):
+            check_whole(levels, 0)
+
+
+def check_whole(levels: int, steps: int) -> None:
+    error = raised(levels)
+    [stack] = chain(error, steps)
+    stack.go_on()
     whole = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     found = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in stack.complete()]
-    assert found == whole[:OUTER] + whole[-INNER:]
-    assert (stack.cut, stack.deep) == (len(whole) - OUTER - INNER, False)
+    left = max(len(whole) - OUTER - INNER, 0)
+    assert found == (whole[:OUTER] + whole[-INNER:] if left else whole)
+    assert (stack.cut, stack.deep) == (left, False)
     assert stack.complete() == stack.complete()
 
 
