@@ -342,7 +342,7 @@ def test(arguments: tuple[str, ...]) -> None:
     _needs_checkout("test", "tests")
     if not any(argument.startswith("-n") for argument in arguments):
         # Many tests wait for servers, so there is one process more than processors. Those of a file
-        # share what they need. Browsers and servers come first, and the short ones fill up.
+        # share what they need.
         processes = str((os.cpu_count() or 1) + 1)
         options = ("--dist", "loadfile", "--no-loadscope-reorder")
         arguments = ("-n", processes, *options, *arguments)

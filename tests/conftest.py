@@ -80,8 +80,24 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # First those that have to wait for all others, while there are none.
-    items.sort(key=lambda item: not _alone(item))
+    """First those that have to wait for all others, while there are none.
+
+    Then files of browsers and servers, which mostly wait, among those that calculate.
+    """
+    kinds: dict[bool, dict[Path, int]] = {True: {}, False: {}}
+    for item in items:
+        files = kinds[_waits(item)]
+        files.setdefault(item.path, len(files))
+
+    def place(item: pytest.Item) -> tuple[bool, float]:
+        files = kinds[_waits(item)]
+        return not _alone(item), files[item.path] / len(files)
+
+    items.sort(key=place)
+
+
+def _waits(item: pytest.Item) -> bool:
+    return item.path.parent.name in ("browser", "integration")
 
 
 def _alone(item: pytest.Item | None) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import BigInteger, select, type_coerce
 
@@ -137,9 +139,35 @@ def test_a_minute_has_sixty_values_and_a_killed_process_is_followed(ticking: Tic
     assert 0 <= calls[follower] - values[follower] <= 1  # One may run just now.
 
 
+def freeze(pid: int, database: Path) -> None:
+    """Stop a process where it holds no lock on ``database``: all others would wait for it too."""
+    for _ in range(100):
+        os.kill(pid, signal.SIGSTOP)
+        wait_until_stopped(pid)
+        connection = sqlite3.connect(database, timeout=2, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.01)
+        else:
+            return
+        finally:
+            connection.close()
+    raise AssertionError(f"process {pid} holds its lock all the time")
+
+
+def wait_until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_process_that_was_frozen_runs_nothing_again(ticking: Ticking) -> None:
     holder = ticking.runs()[-1].pid
-    os.kill(holder, signal.SIGSTOP)
+    freeze(holder, ticking.folder / "fmd.db")
     try:
         ticking.until(lambda: ticking.runs()[-1].pid != holder, 60)
     finally:

@@ -99,6 +99,12 @@ def states(store: Store) -> list[str]:
         return list(connection.scalars(select(AlertDelivery.state)))
 
 
+def tried(store: Store) -> list[tuple[str, int]]:
+    with store.read() as connection:
+        found = connection.execute(select(AlertDelivery.state, AlertDelivery.attempts))
+        return [(row.state, row.attempts) for row in found]
+
+
 def wait_for(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not is_so():
@@ -152,7 +158,8 @@ def test_an_alert_outlives_the_leader_that_decided_on_it(tmp_path: Path) -> None
             wait_for(lambda: leader(store) is not None)
             pid = leader(store)
             assert pid is not None
-            # Its first try has failed; the next one is ten seconds away.
+            # Its first try has failed, and it has noted that; the next one is ten seconds away.
+            wait_for(lambda: tried(store) == [("waiting", 1)])
             os.kill(pid, signal.SIGKILL)
             send_many(server.port, ["/one/2", "/"] * 20, connections=4)
             wait_for(lambda: len(hook.accepted) == 1)
