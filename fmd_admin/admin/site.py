@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import BindError
 from ..resources import folder
+from ..store.engine import is_conflict
 from .access import SAFE_METHODS, init_access
 from .context import EXTENSION, Panel, panel_of
 from .headers import init_headers
@@ -64,6 +66,10 @@ CATEGORIES = ("Dashboard", COMPARED, "Problems", GRAPHS, "Data", "Administration
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
+#: Pauses before a page that only reads is read again.
+_READ_AGAIN_S = (0.0, 0.3)
+
+
 class PanelApp(Flask):
     """The panel's Flask app. What belongs to sessions is asked when it is needed."""
 
@@ -85,17 +91,20 @@ class PanelApp(Flask):
         return timedelta(hours=panel_of(self).config.values.session_hours)
 
     def full_dispatch_request(self, *context: Any) -> Response:
-        """Answer; once more where a page only reads and its database went away in the middle.
+        """Answer; again where a page only reads and its database went away in the middle.
 
-        Another host of the database's URL may be there.
+        Another host of the database's URL may be there, or is just being lost as well. A cluster
+        may also give a transaction up for another one.
         """
-        try:
-            return super().full_dispatch_request(*context)
-        except DBAPIError as error:
-            # Without a statement nothing answered in the first place.
-            lost = error.connection_invalidated and error.statement is not None
-            if not lost or request.method not in SAFE_METHODS:
-                raise
+        for pause_s in _READ_AGAIN_S:
+            try:
+                return super().full_dispatch_request(*context)
+            except DBAPIError as error:
+                # Without a statement nothing answered in the first place.
+                lost = error.connection_invalidated and error.statement is not None
+                if request.method not in SAFE_METHODS or not (lost or is_conflict(error)):
+                    raise
+            time.sleep(pause_s)
         return super().full_dispatch_request(*context)
 
     @property

@@ -24,7 +24,7 @@ from .scope import Scope
 
 Model = type[Profile] | type[Outlier] | type[Request]
 #: Rows that are counted and paged at most.
-COUNTED = 100_000
+COUNTED = 50_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class ProfiledRequest:
 class Grouped:
     """The most recent profiled requests in the range, merged.
 
-    ``total`` is how many there are (counted up to 100,000), ``unsampled`` how many of the merged
+    ``total`` is how many there are (counted up to 50,000), ``unsampled`` how many of the merged
     ones no sample met, mostly as they were short. ``first`` and ``last`` are when the merged ones
     were; None without any.
     """

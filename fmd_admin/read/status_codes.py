@@ -121,7 +121,7 @@ class StatusesByEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ErrorList:
-    """A page of requests that were answered with 400 and above; ``total`` counts up to 100,000."""
+    """A page of requests that were answered with 400 and above; ``total`` counts up to 50,000."""
 
     rows: list[RequestInfo]
     total: int

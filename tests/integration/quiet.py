@@ -10,7 +10,8 @@ import psutil
 
 #: What other processes may take meanwhile, in processors.
 QUIET = 0.2
-TRIES = 5
+TRIES = 7
+MAJORITY = 3
 
 
 class Others:
@@ -38,11 +39,11 @@ class Others:
 
 
 def undisturbed(folder: Path, attempt: Callable[[Path], None]) -> Path:
-    """Run ``attempt(a new folder)``; return the folder. The median of three attempts must hold.
+    """Run ``attempt(a new folder)``; return the folder. The median of five attempts must hold.
 
-    What holds at once is not tried again; after a failure the next two must hold. Not everything
-    that disturbs can be seen: what a host of virtual machines takes is not always told. A failure
-    while other processes were busy does not count; an attempt that never has quiet has failed.
+    What holds at once is not tried again; after a failure, three must hold before three fail. Not
+    everything that disturbs can be seen: what a host of virtual machines takes is not always told.
+    A failure while other processes were busy does not count; what never has quiet has failed.
     """
     held = failed = 0
     for number in range(TRIES):
@@ -55,10 +56,10 @@ def undisturbed(folder: Path, attempt: Callable[[Path], None]) -> Path:
             busy = others.processors()
             print(f"other processes took {busy:.2f} processors")
             failed += busy < QUIET
-            if failed == 2 or number == TRIES - 1:
+            if failed == MAJORITY or number == TRIES - 1:
                 raise
         else:
             held += 1
-            if not failed or held == 2:
+            if not failed or held == MAJORITY:
                 return mine
     raise AssertionError("the machine was never quiet")

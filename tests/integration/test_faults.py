@@ -167,7 +167,14 @@ def test_no_room_for_a_spool(tmp_path: Path) -> None:
         limit_files(server, 8 << 20)
         with Load(server.port, connections=4) as load:
             load.wait_for_more(100)
-        found = state(server.port)["spool"]
+        found: dict[str, Any] = {}
+
+        def is_tried() -> bool:
+            # A worker that had no request yet has not tried.
+            found.update(state(server.port)["spool"])
+            return found["on"] is not None
+
+        wait_for(is_tried, "a spool is tried")
         assert found["on"] is False
         assert "No spool of 16 MiB can be made" in found["why"]
         assert spools(tmp_path) == []

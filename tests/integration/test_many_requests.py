@@ -104,7 +104,7 @@ def test_nothing_is_lost_and_everything_agrees(tmp_path: Path, engine: str) -> N
         moments = []
         while client.is_alive():
             moments.append(raw_and_shown(store))
-            time.sleep(0.2)
+            time.sleep(0.02)
         client.join()
         time.sleep(2)
         moments.append(raw_and_shown(store))

@@ -13,7 +13,7 @@ from ...store.store import Store
 
 #: Rows that are counted, paged, sorted and looked through at most; a table may hold hundreds of
 #: millions.
-COUNTED = 100_000
+COUNTED = 50_000
 #: Rows a read of an export: each read is a transaction of its own.
 EXPORT_CHUNK = 2_000
 
@@ -152,7 +152,7 @@ def _sorted(
     if elsewhere is None:
         column = held
     else:
-        # Only the one table that is needed: all four for 100,000 rows take twice as long.
+        # Only the one table that is needed: all four for 50,000 rows take twice as long.
         keys = keys.outerjoin(elsewhere.table, elsewhere.table.id == held)
     return keys.order_by(column.desc() if order.descending else column.asc(), *newest_first)
 
