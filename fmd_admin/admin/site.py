@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ..errors import BindError
 from ..resources import folder
 from ..store.engine import is_conflict
+from ..store.hosts import none_was_there
 from .access import SAFE_METHODS, init_access
 from .context import EXTENSION, Panel, panel_of
 from .headers import init_headers
@@ -67,7 +68,7 @@ _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 #: Pauses before a page that only reads is read again.
-_READ_AGAIN_S = (0.0, 0.3)
+_READ_AGAIN_S = (0.0, 0.3, 1.0)
 
 
 class PanelApp(Flask):
@@ -102,7 +103,8 @@ class PanelApp(Flask):
             except DBAPIError as error:
                 # Without a statement nothing answered in the first place.
                 lost = error.connection_invalidated and error.statement is not None
-                if request.method not in SAFE_METHODS or not (lost or is_conflict(error)):
+                again = lost or is_conflict(error) or none_was_there(error.orig)
+                if request.method not in SAFE_METHODS or not again:
                     raise
             time.sleep(pause_s)
         return super().full_dispatch_request(*context)

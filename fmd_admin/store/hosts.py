@@ -17,6 +17,8 @@ from ..errors import StoreError
 #: Hosts with their ports.
 Hosts = Sequence[tuple[str, int]]
 _MYSQL_PORT = 3306
+#: On errors of connecting to all of several hosts.
+_SEVERAL = "fmd_several_hosts"
 
 
 def of(url: URL) -> list[str]:
@@ -69,14 +71,23 @@ def install(engine: Engine, hosts: Hosts) -> None:
                 last[0] = index
                 return made
             made.close()
-        if failure is not None:
-            raise failure
-        names = ", ".join(f"{host}:{port}" for host, port in hosts)
-        raise dialect.loaded_dbapi.OperationalError(
-            2003, f"None of the hosts {names} takes writes: all are read-only or without quorum"
-        )
+        if failure is None:
+            names = ", ".join(f"{host}:{port}" for host, port in hosts)
+            failure = dialect.loaded_dbapi.OperationalError(
+                2003, f"None of the hosts {names} takes writes: all are read-only or without quorum"
+            )
+        setattr(failure, _SEVERAL, True)
+        raise failure
 
     event.listen(engine, "do_connect", connect)
+
+
+def none_was_there(error: BaseException | None) -> bool:
+    """Whether a driver's error means that none of several hosts could be used just then.
+
+    So it is for a moment while a cluster finds out which of its nodes are left.
+    """
+    return getattr(error, _SEVERAL, False)
 
 
 def _takes_writes(connection: Any) -> bool:
