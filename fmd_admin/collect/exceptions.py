@@ -107,7 +107,11 @@ class Exceptions:
         try:
             self._note(error, **more)
         except Exception:  # noqa: BLE001 - counted, and logged once
-            self._faults.report("noting an exception")
+            self.failed()
+
+    def failed(self) -> None:
+        """Count that the error being handled kept us from noting an exception; log it once."""
+        self._faults.report("noting an exception")
 
     def _note(
         self,

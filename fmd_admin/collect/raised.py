@@ -60,7 +60,14 @@ class Raised(dict[int, Seen]):
 
     def while_sent(self, exchange: Exchange, error: BaseException) -> None:
         """Note ``error``, which passes while a body is closed, if that body raised it."""
-        if isinstance(error, Exception) and exchange.endpoint and _came_from(error, exchange.body):
+        if not isinstance(error, Exception) or not exchange.endpoint:
+            return
+        try:
+            is_its_own = _came_from(error, exchange.body)
+        except Exception:  # noqa: BLE001 - a body of the host's that cannot be asked; counted
+            self._owner.failed()
+            return
+        if is_its_own:
             self._owner.escaped(error, exchange.environ, exchange.endpoint)
 
     def appender(

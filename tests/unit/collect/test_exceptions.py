@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -493,6 +494,23 @@ def test_very_deep_ones_are_grouped_by_their_inner_end(bind: Bind) -> None:
         assert len(one.rows) == PER_MINUTE
         for row in one.rows:
             assert row.detail.links[0].frames[-1].function == one.function
+
+
+class AngryBody:
+    """A host's body that raises when it is asked what it is."""
+
+    __next__ = partial(int)
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+def test_a_body_that_cannot_be_asked_is_still_closed(bind: Bind) -> None:
+    bound = bind()
+    exchange: Any = SimpleNamespace(endpoint="index", body=AngryBody(), environ={})
+    bound.monitor.exceptions.raised.while_sent(exchange, ValueError("while it is sent"))
+    assert bound.monitor.faults.by_place() == {"noting an exception": 1}
+    assert groups(bound) == {}
 
 
 class Broken(Exception):
