@@ -1,9 +1,10 @@
 """What happens inside a request: two clock reads and one record appended.
 
-The collector wraps the innermost WSGI callable of the host. Status and end come from there (the
-status as it goes over the wire, the body when it is closed). The endpoint, group and address are
-taken when the answer starts: the request context is still there, and a login made in the request
-counts. No hook of Flask's is used; each would cost more than all of this.
+The collector wraps the innermost WSGI callable of the host. Status and end come from there: the
+status as it goes over the wire; the end when the answer is there, or, of one that is computed while
+it is sent, when its body is closed. The endpoint, group and address are taken when the answer
+starts: the request context is still there, and a login made in the request counts. No hook of
+Flask's is used; each would cost more than all of this.
 """
 
 from __future__ import annotations

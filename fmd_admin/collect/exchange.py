@@ -11,6 +11,10 @@ from sys import exc_info
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
+from werkzeug.wrappers import Response
+from werkzeug.wrappers import response as werkzeug_response
+from werkzeug.wsgi import ClosingIterator
+
 from ..records import RequestRecord
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from .raised import Raised
 
 _new = tuple.__new__
+_CLOSE = Response.close
+#: The code of what werkzeug reads a response with; a name of its own, so it may be gone one day.
+_ENCODE = getattr(getattr(werkzeug_response, "_iter_encoded", None), "__code__", None)
 
 
 class Exchange:
@@ -117,7 +124,7 @@ class Exchange:
     def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return a body that tells its end: ``body`` itself where that is known or watched."""
         kind = type(body)
-        if kind is tuple or kind is list:
+        if kind is tuple or kind is list or (kind is ClosingIterator and is_whole(body)):
             # All of it is there: nothing is computed any more, and servers ask for its length.
             self.end()
             return body
@@ -153,6 +160,24 @@ class Exchange:
                 close()
         finally:
             self.end()
+
+
+def is_whole(body: Any) -> bool:
+    """Tell whether ``body``, a ClosingIterator, is that of a response that is all there already.
+
+    Nearly all are, and nothing of the host's runs any more until they are closed.
+    """
+    try:
+        read, close = body._callbacks
+        response = close.__self__
+        return (
+            close.__func__ is _CLOSE
+            and read.__self__.gi_code is _ENCODE
+            and type(response.response) is list
+            and not response._on_close
+        )
+    except Exception:  # noqa: BLE001 - no fault: werkzeug has changed, or the host has its own
+        return False  # Its end is waited for.
 
 
 def _watch_close(body: Any, end: Callable[[], None]) -> bool:
