@@ -1,7 +1,7 @@
 """How many requests a second gunicorn answers with fmd_admin, beside the same app without it.
 
-    python -m benchmarks throughput [--rounds 7] [--seconds 1.5] [--workers sync,gthread]
-        [--paths /work,/json] [--peers all|fmd,prometheus] [--json FILE]
+    python -m benchmarks throughput [--sittings 3] [--rounds 4] [--seconds 1.5]
+        [--workers sync,gthread] [--paths /work,/json] [--peers all|fmd,prometheus] [--json FILE]
 
 One gunicorn with one worker process for each app, all on one processor; the client, on another
 one, keeps as many requests under way as the worker takes at once (1 for sync, 8 for gthread with 8
@@ -193,7 +193,6 @@ def _is_whole(data: bytes) -> tuple[bool, bool]:
 def interleave(served: Sequence[Served], path: str, connections: int, options: Any) -> None:
     """Ask each server in turn, for some rounds."""
     for one in served:
-        one.rates[path], one.cpu_us[path] = [], []
         one.answered += ask(one.port, path, connections, 0.3)[0]
     for number in range(options.rounds):
         shift = number % len(served)
@@ -201,8 +200,8 @@ def interleave(served: Sequence[Served], path: str, connections: int, options: A
             before_s = one.cpu_s()
             answered, took_s = ask(one.port, path, connections, options.seconds)
             one.answered += answered
-            one.rates[path].append(answered / took_s)
-            one.cpu_us[path].append(1e6 * (one.cpu_s() - before_s) / answered)
+            one.rates.setdefault(path, []).append(answered / took_s)
+            one.cpu_us.setdefault(path, []).append(1e6 * (one.cpu_s() - before_s) / answered)
 
 
 def table(served: Sequence[Served], path: str) -> dict[str, Any]:
@@ -266,28 +265,41 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     levels = [int(level) for level in options.levels.split(",")]
     steps = calibrate()
     for worker in options.workers.split(","):
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        with tempfile.TemporaryDirectory() as folder:
             served = apps(Path(folder), options.peers, levels)
-            for one in served:
-                stack.callback(one.stop)
-                one.start(worker, options.venvs, steps, processors[0])
-            os.sched_setaffinity(0, set(processors[1:]))
-            try:
-                for path in options.paths.split(","):
-                    interleave(served, path, WORKERS[worker], options)
-                    rows = table(served, path)
-                    figures[f"{worker} {path}"] = rows
-                    show(f"{worker}, {path}", rows)
-            finally:
-                os.sched_setaffinity(0, set(processors))
+            for _ in range(options.sittings):
+                sit(served, worker, steps, processors, options)
+            for path in options.paths.split(","):
+                rows = table(served, path)
+                figures[f"{worker} {path}"] = rows
+                show(f"{worker}, {path}", rows)
             counts = figures[f"{worker} rows"] = {}
             for one in served:
-                one.stop()
                 rows_stored = one.rows()
                 if rows_stored is not None:
                     counts[one.name] = {"answered": one.answered, "stored": rows_stored}
                     print(f"{one.name}: {one.answered:,} answered, {rows_stored:,} stored")
     return figures
+
+
+def sit(
+    served: Sequence[Served],
+    worker: str,
+    steps: float,
+    processors: list[int],
+    options: argparse.Namespace,
+) -> None:
+    """Start all servers, ask them for some rounds, and stop them."""
+    with ExitStack() as stack:
+        for one in served:
+            stack.callback(one.stop)
+            one.start(worker, options.venvs, steps, processors[0])
+        os.sched_setaffinity(0, set(processors[1:]))
+        try:
+            for path in options.paths.split(","):
+                interleave(served, path, WORKERS[worker], options)
+        finally:
+            os.sched_setaffinity(0, set(processors))
 
 
 def versions(options: argparse.Namespace) -> dict[str, str]:
@@ -324,7 +336,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks throughput", description=__doc__.split("\n", 1)[0]
     )
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sittings", type=int, default=3, help="times that all are started")
+    parser.add_argument("--rounds", type=int, default=4, help="of each sitting")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--workers", default=",".join(WORKERS))
     parser.add_argument("--paths", default="/work,/json")
