@@ -124,7 +124,16 @@ class Exchange:
     def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return a body that tells its end: ``body`` itself where that is known or watched."""
         kind = type(body)
-        if kind is tuple or kind is list or (kind is ClosingIterator and is_whole(body)):
+        if (
+            kind is tuple
+            or kind is list
+            # Unless something takes long, and is done when the answer has been sent.
+            or (
+                kind is ClosingIterator
+                and is_whole(body)
+                and not (self._raised and self._raised.waits(self.environ))
+            )
+        ):
             # All of it is there: nothing is computed any more, and servers ask for its length.
             self.end()
             return body

@@ -19,17 +19,23 @@ _MAX_RUNNING = 1_000
 _MAX_ABOVE = 50
 #: Exceptions of one request that are kept.
 _MAX_HELD = 20
+#: Requests that something is left to be done for: it keeps the variables of their frames alive.
+_MAX_WAITING = 8
 
 
 class Seen:
-    """What one running request raised. ``unhandled`` is the identity of what ended it, or 0."""
+    """What one running request raised. ``unhandled`` is the identity of what ended it, or 0.
 
-    __slots__ = ("at_ns", "held", "unhandled")
+    ``later`` is what is left to be done with that, once the answer has been sent.
+    """
+
+    __slots__ = ("at_ns", "held", "later", "unhandled")
 
     def __init__(self, at_ns: int) -> None:
         self.at_ns = at_ns
         self.held: list[Held] = []
         self.unhandled = 0
+        self.later: Callable[[], None] | None = None
 
     def keep(self, held: Held) -> None:
         """Keep one more, if there is room."""
@@ -47,6 +53,12 @@ class Raised(dict[int, Seen]):
         super().__init__()
         self._owner = owner
         self._append_heavy = append_heavy
+        self._waiting: set[Seen] = set()
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        super().clear()
+        self._waiting.clear()
 
     def of(self, environ: object, at_ns: int) -> Seen:
         """Return what the request of ``environ`` raised so far."""
@@ -54,9 +66,34 @@ class Raised(dict[int, Seen]):
         if found is None:
             while len(self) >= _MAX_RUNNING:
                 # Somebody below us copies environments, so that nobody asks for these.
-                self.pop(next(iter(self)), None)
+                oldest = self.pop(next(iter(self)), None)
+                if oldest is not None:
+                    self._finish(oldest)
             found = self[id(environ)] = Seen(at_ns)
         return found
+
+    def wait(self, seen: Seen, later: Callable[[], None]) -> bool:
+        """Do ``later`` when the answer of a request has been sent; False if too many wait."""
+        if len(self._waiting) >= _MAX_WAITING:
+            return False
+        seen.later = later
+        self._waiting.add(seen)
+        return True
+
+    def waits(self, environ: object) -> bool:
+        """Tell whether something is left to be done when the answer has been sent."""
+        seen = self.get(id(environ))
+        return seen is not None and seen.later is not None
+
+    def _finish(self, seen: Seen) -> None:
+        later, seen.later = seen.later, None
+        if later is None:
+            return
+        self._waiting.discard(seen)
+        try:
+            later()
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._owner.failed()
 
     def while_sent(self, exchange: Exchange, error: BaseException) -> None:
         """Note ``error``, which passes while a body is closed, if that body raised it."""
@@ -75,6 +112,8 @@ class Raised(dict[int, Seen]):
     ) -> Callable[[RequestRecord], None]:
         """Return what takes the record of a request that has ended."""
         seen = self.pop(id(exchange.environ), None)
+        if seen is not None:
+            self._finish(seen)
         # One from before its start is of another request, whose environment lay at this place.
         if seen is None or not seen.held or seen.at_ns < exchange.start_ns:
             return append

@@ -21,6 +21,7 @@ import fmd_admin
 from fmd_admin import FMDAdmin
 from fmd_admin.collect.exceptions import PER_MINUTE
 from fmd_admin.collect.held import INNER, OUTER
+from fmd_admin.collect.raised import _MAX_WAITING
 from fmd_admin.store.store import Store
 
 from ...exceptions import StoredGroup, load_module, sources, stored_groups
@@ -494,6 +495,72 @@ def test_very_deep_ones_are_grouped_by_their_inner_end(bind: Bind) -> None:
         assert len(one.rows) == PER_MINUTE
         for row in one.rows:
             assert row.detail.links[0].frames[-1].function == one.function
+
+
+def begun(bound: Bound, path: str) -> Any:
+    """The body of an answer that is still to be sent."""
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+    }
+    return bound.app.wsgi_app(environ, lambda *_: lambda _: None)
+
+
+class Local:
+    """A variable of the host's."""
+
+
+def test_very_deep_ones_are_looked_at_when_their_answer_has_been_sent(bind: Bind) -> None:
+    bound = bind()
+    bound.app.logger.disabled = True
+    alive: list[weakref.ref[Local]] = []
+
+    def view() -> str:
+        variable = Local()
+        alive.append(weakref.ref(variable))
+        return str(deep(2_000))
+
+    bound.app.add_url_rule("/", "deep", view)
+    raised = bound.monitor.exceptions.raised
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        bodies = [begun(bound, "/") for _ in range(_MAX_WAITING)]
+        assert groups(bound) == {}
+        assert len(raised) == _MAX_WAITING
+        # One more is not made to wait: each keeps variables of the host's alive.
+        bodies.append(begun(bound, "/"))
+        assert only(bound).hits == 1
+    finally:
+        sys.setrecursionlimit(limit)
+    for body in bodies:
+        assert b"".join(body)
+        body.close()
+    del bodies, body
+    gc.collect()
+    assert not raised
+    assert {one() for one in alive} == {None}
+    found = only(bound)
+    assert (found.function, found.hits) == ("deep", _MAX_WAITING + 1)
+    assert found.rows[0].detail.links[0].frames[-1].line == deep.__code__.co_firstlineno + 2
+
+
+def test_very_deep_ones_that_reach_the_server_are_counted(bind: Bind) -> None:
+    bound = bind()
+    bound.app.config["PROPAGATE_EXCEPTIONS"] = True
+    bound.app.add_url_rule("/", "deep", lambda: str(deep(2_000)))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        with pytest.raises(ValueError, match="at the bottom"):
+            begun(bound, "/")
+    finally:
+        sys.setrecursionlimit(limit)
+    assert (only(bound).function, only(bound).hits) == ("deep", 1)
+    assert [row.endpoint for row in bound.rows()] == ["deep"]
 
 
 class AngryBody:
