@@ -124,10 +124,9 @@ def is_conflict(error: BaseException) -> bool:
 
 def error_code(error: BaseException | None) -> object:
     """Return the SQLSTATE of PostgreSQL's errors, the number of MySQL's."""
-    state = getattr(error, "sqlstate", None)
-    if state is not None:
-        return state
-    return error.args[0] if error is not None and error.args else None
+    first = error.args[0] if error is not None and error.args else None
+    # PyMySQL's errors have a SQLSTATE as well since 1.2: 08S01 and HY000 stand for many numbers.
+    return first if isinstance(first, int) else getattr(error, "sqlstate", None)
 
 
 def _find_disconnects(context: ExceptionContext) -> None:
