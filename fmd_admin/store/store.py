@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -85,7 +85,10 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection in one read transaction: everything read in it is of one moment."""
+        """A connection in one read transaction: everything read in it is of one moment.
+
+        It is rolled back, and whatever comes of that: all was read by then.
+        """
         # SQLite gives a transaction one snapshot by itself.
         with self._begin(snapshot=True, write=False) as connection:
             yield connection
@@ -110,7 +113,7 @@ class Store:
         with (
             self._transactions.one(),
             self.engine.connect().execution_options(**options) as connection,
-            connection.begin(),
+            connection.begin() if write else _rolled_back(connection),
         ):
             yield connection
 
@@ -146,6 +149,16 @@ class Store:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def _rolled_back(connection: Connection) -> Iterator[None]:
+    transaction = connection.begin()
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError):
+            transaction.rollback()
 
 
 def _mend(url: URL, error: Exception) -> str:

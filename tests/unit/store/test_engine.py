@@ -14,7 +14,7 @@ import psycopg
 import pymysql
 import pytest
 from sqlalchemy import Connection, make_url, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fmd_admin.errors import StoreError
 from fmd_admin.store import engine, hosts
@@ -181,3 +181,22 @@ def test_a_connection_that_cannot_be_used_is_closed_at_once(
         assert open_files("fmd.db") == []
         writer.communicate()
     store.close()
+
+
+@pytest.mark.every_engine
+def test_a_read_whose_connection_is_gone_at_its_end_has_read_all(store: Store) -> None:
+    def cut(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.close()
+
+    with store.read() as connection:
+        assert connection.scalars(select(Endpoint.level)).all() == []
+        cut(connection)
+    with pytest.raises(KeyError), store.read() as connection:
+        cut(connection)
+        raise KeyError
+    with pytest.raises(DBAPIError), store.write() as connection:
+        cut(connection)
+    with store.read() as connection:
+        assert connection.scalars(select(Endpoint.level)).all() == []
