@@ -100,11 +100,12 @@ def _psycopg_arguments(url: URL) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def configure(engine: Engine, several: hosts.Hosts = ()) -> None:
+def configure(engine: Engine, url: URL, several: hosts.Hosts = ()) -> None:
     """Install the listeners that ``engine`` needs. To be called once for an engine.
 
-    ``several`` are the hosts of a URL whose driver takes one only.
+    ``url`` is as it was set, and ``several`` are its hosts where its driver takes one only.
     """
+    hosts.note_errors(engine, url)
     name = engine.dialect.name
     if name == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)

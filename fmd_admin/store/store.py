@@ -70,16 +70,16 @@ class Store:
             url = _in_folder(url, Path(folder))
         _keep_private(url)
         try:
-            url, several = hosts.split(url)
-            app.config["SQLALCHEMY_DATABASE_URI"] = url
-            app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
+            one, several = hosts.split(url)
+            app.config["SQLALCHEMY_DATABASE_URI"] = one
+            app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(one)
             db.init_app(app)
         except (ImportError, OSError, ArgumentError) as error:
             shown = url.render_as_string(hide_password=True)
             raise StoreError(f"Database {shown} cannot be used: {_mend(url, error)}") from error
         with app.app_context():
             self.engine: Engine = db.engine
-        configure(self.engine, several)
+        configure(self.engine, url, several)
         self.engine.update_execution_options(**{KEPT: Kept()})
         self._transactions = Transactions()
 
