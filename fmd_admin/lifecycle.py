@@ -55,18 +55,20 @@ def collect_garbage() -> None:
 def watch(target: Watched) -> None:
     """Call ``target`` as long as something else keeps it alive."""
     weak = ref(target)
-    # Kept alive while it forks: who waits for the end of the fork must be let go.
-    forking: list[Watched] = []
+    # By thread, as some may fork at once. Kept alive meanwhile: who waits for the end of the fork
+    # must be let go.
+    forking: dict[int, Watched] = {}
 
     def before_fork() -> None:
         found = weak()
         if found is not None:
-            forking.append(found)
+            forking[threading.get_ident()] = found
             found.before_fork()
 
     def after_fork_in_parent() -> None:
-        while forking:
-            forking.pop().after_fork_in_parent()
+        found = forking.pop(threading.get_ident(), None)
+        if found is not None:
+            found.after_fork_in_parent()
 
     def after_fork() -> None:
         # Not only those in ``forking``: uWSGI may leave the hooks before the fork out.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +12,12 @@ from flask_admin import Admin, AdminIndexView, BaseView, expose
 from flask_admin.menu import MenuCategory, MenuView
 from flask_admin.theme import Bootstrap4Theme
 from flask_wtf import CSRFProtect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import BindError
 from ..resources import folder
-from ..store.engine import is_conflict
-from ..store.hosts import none_was_there
+from ..store.models import db
 from .access import SAFE_METHODS, init_access
 from .context import EXTENSION, Panel, panel_of
 from .headers import init_headers
@@ -28,6 +26,7 @@ from .links import RowIdConverter, asset, panel_url
 from .menu import panel_menu
 from .old_pages import init_old_pages
 from .problems import init_problems
+from .read_again import read_again
 from .sessions import COOKIE, PanelSessions
 from .views.account import AccountPage
 from .views.alerts import AlertsPage
@@ -67,10 +66,6 @@ CATEGORIES = ("Dashboard", COMPARED, "Problems", GRAPHS, "Data", "Administration
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
-#: Pauses before a page that only reads is read again.
-_READ_AGAIN_S = (0.0, 0.3, 1.0)
-
-
 class PanelApp(Flask):
     """The panel's Flask app. What belongs to sessions is asked when it is needed."""
 
@@ -92,27 +87,31 @@ class PanelApp(Flask):
         return timedelta(hours=panel_of(self).config.values.session_hours)
 
     def full_dispatch_request(self, *context: Any) -> Response:
-        """Answer; again where a page only reads and its database went away in the middle.
+        """Answer; again where a page only reads and its database went away in the middle."""
 
-        Another host of the database's URL may be there, or is just being lost as well. A cluster
-        may also give a transaction up for another one.
-        """
-        for pause_s in _READ_AGAIN_S:
-            try:
-                return super().full_dispatch_request(*context)
-            except DBAPIError as error:
-                # Without a statement nothing answered in the first place.
-                lost = error.connection_invalidated and error.statement is not None
-                again = lost or is_conflict(error) or none_was_there(error.orig)
-                if request.method not in SAFE_METHODS or not again:
-                    raise
-            time.sleep(pause_s)
-        return super().full_dispatch_request(*context)
+        def answer() -> Response:
+            return super(PanelApp, self).full_dispatch_request(*context)
+
+        try:
+            if request.method not in SAFE_METHODS:
+                return answer()
+            # The session would go on refusing: its transaction has not ended.
+            return read_again(answer, between=_let_go_of_session)
+        finally:
+            _let_go_of_session()
 
     @property
     def logger(self) -> logging.Logger:
         """The logger of all of fmd_admin. Flask's own would add a handler to it."""
         return logger
+
+
+def _let_go_of_session() -> None:
+    """End the session; Flask-SQLAlchemy would raise where its connection is gone."""
+    try:
+        db.session.remove()
+    except SQLAlchemyError:
+        db.session.registry.clear()
 
 
 class PanelAdmin(Admin):

@@ -40,6 +40,13 @@ class LeftOver:
         self.mark = spool_format.read_mark(data)
         self.torn = 0
         self._data = data
+        #: What turns its times into UTC.
+        self.clock_ns = self.mark.clock_ns or self._guessed_clock_ns(descriptor)
+
+    def _guessed_clock_ns(self, descriptor: int) -> int:
+        """Return the offset by which its last record ended when the file was last written."""
+        newest_ns = max((record.end_ns for _number, record in self.records()), default=0)
+        return os.fstat(descriptor).st_mtime_ns - newest_ns
 
     def records(self) -> Iterator[tuple[int, RequestRecord]]:
         """Yield number and record, in order; last those whose answers were being sent."""

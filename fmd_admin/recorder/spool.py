@@ -23,6 +23,7 @@ from zlib import crc32
 from ..errors import SpoolError
 from ..records import Detail, RequestRecord
 from . import spool_format
+from .batching import clock_offset_ns
 from .spool_format import END, HEAD, RING_AT, SLOT_SIZE, SLOTS, SLOTS_AT, TIMES, WRAP, Mark, Texts
 from .spool_reader import read_frames
 
@@ -215,6 +216,8 @@ class Spool:
             start, end = self._tail, min(self._head, self._tail + _TAKE_BYTES)
             if start == self._head:
                 self._number = self._taken = self._number + 1
+                # An answer that is held would get this number from who takes over.
+                self._set_mark(self._number)
                 return Taken(self._number, self._number, [], start)
             if self._has_all:
                 return self._take_recent(limit)
@@ -305,6 +308,11 @@ class Spool:
         self._map.close()
         os.close(self._descriptor)
 
+    def note_clock(self, clock_ns: int) -> None:
+        """Note what turns times into UTC, as :meth:`take` does each time."""
+        with self._lock:
+            self._set_mark(self._mark.number, clock_ns)
+
     def figures(self) -> dict[str, int]:
         """Return what the system page shows of it."""
         return {"used_bytes": self._head - self._tail, "size_bytes": self.capacity}
@@ -333,6 +341,8 @@ def create(
         os.posix_fallocate(descriptor, 0, RING_AT + capacity)
         os.pwrite(descriptor, spool_format.header(writer, version), 0)
         spool = Spool(path, descriptor, capacity, clean_ip, in_memory)
+        # It may be killed before it takes anything.
+        spool.note_clock(clock_offset_ns())
         new.rename(path)
     except BaseException:
         os.close(descriptor)

@@ -73,7 +73,7 @@ class TakeOver:
                 left_over=True,
             )
             records = (record for _number, record in taken)
-            fill(batch, records, found.mark.clock_ns, self._clean_ip, self._faults.report)
+            fill(batch, records, found.clock_ns, self._clean_ip, self._faults.report)
             try:
                 self._write(batch)
                 self.stored += len(taken)

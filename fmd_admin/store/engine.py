@@ -100,11 +100,12 @@ def _psycopg_arguments(url: URL) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def configure(engine: Engine, several: hosts.Hosts = ()) -> None:
+def configure(engine: Engine, url: URL, several: hosts.Hosts = ()) -> None:
     """Install the listeners that ``engine`` needs. To be called once for an engine.
 
-    ``several`` are the hosts of a URL whose driver takes one only.
+    ``url`` is as it was set, and ``several`` are its hosts where its driver takes one only.
     """
+    hosts.note_errors(engine, url)
     name = engine.dialect.name
     if name == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
@@ -124,10 +125,9 @@ def is_conflict(error: BaseException) -> bool:
 
 def error_code(error: BaseException | None) -> object:
     """Return the SQLSTATE of PostgreSQL's errors, the number of MySQL's."""
-    state = getattr(error, "sqlstate", None)
-    if state is not None:
-        return state
-    return error.args[0] if error is not None and error.args else None
+    first = error.args[0] if error is not None and error.args else None
+    # PyMySQL's errors have a SQLSTATE as well since 1.2: 08S01 and HY000 stand for many numbers.
+    return first if isinstance(first, int) else getattr(error, "sqlstate", None)
 
 
 def _find_disconnects(context: ExceptionContext) -> None:

@@ -7,18 +7,25 @@ used; when it is lost, the next connection is made to the next one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import ExceptionContext
 
 from ..errors import StoreError
 
 #: Hosts with their ports.
 Hosts = Sequence[tuple[str, int]]
 _MYSQL_PORT = 3306
-#: On errors of connecting to all of several hosts.
-_SEVERAL = "fmd_several_hosts"
+#: On errors of connecting.
+_CONNECTING = "fmd_connecting"
+#: On errors of connecting to any of several hosts, of which one may be there again soon.
+_SOON = "fmd_there_soon"
+#: How long a cluster takes to find out which of its nodes are left, or a fail-over.
+_REGROUPING_S = 10.0
+_NO_QUORUM = 1047
 
 
 def of(url: URL) -> list[str]:
@@ -57,9 +64,10 @@ def install(engine: Engine, hosts: Hosts) -> None:
         failure: Exception | None = None
         for step in range(len(hosts)):
             index = (last[0] + step) % len(hosts)
-            named["host"], named["port"] = hosts[index]
+            host, port = hosts[index]
             try:
-                made = dialect.connect(*arguments, **named)
+                # Not into ``named``: it belongs to the engine, for all threads.
+                made = dialect.connect(*arguments, **{**named, "host": host, "port": port})
             except Exception as error:  # noqa: BLE001 - the driver's, raised if no host is left
                 failure = error
                 continue
@@ -76,18 +84,46 @@ def install(engine: Engine, hosts: Hosts) -> None:
             failure = dialect.loaded_dbapi.OperationalError(
                 2003, f"None of the hosts {names} takes writes: all are read-only or without quorum"
             )
-        setattr(failure, _SEVERAL, True)
         raise failure
 
     event.listen(engine, "do_connect", connect)
 
 
+def note_errors(engine: Engine, url: URL) -> None:
+    """Mark errors of connecting, for :func:`was_connecting` and :func:`none_was_there`."""
+    several = sum(len(text.split(",")) for text in of(url)) > 1
+    # When connecting began to fail, nothing while it does not.
+    began: dict[str, float] = {}
+
+    def note(context: ExceptionContext) -> None:
+        error = context.original_exception
+        connecting = context.connection is None and not context.is_pre_ping
+        if connecting:
+            setattr(error, _CONNECTING, True)
+        if several and (connecting or error.args[:1] == (_NO_QUORUM,)):
+            now = monotonic()
+            since = began.setdefault("s", now)
+            setattr(error, _SOON, now - since < _REGROUPING_S)
+
+    def connected(_connection: Any, _record: Any) -> None:
+        began.clear()
+
+    event.listen(engine, "handle_error", note)
+    event.listen(engine, "connect", connected)
+
+
+def was_connecting(error: BaseException | None) -> bool:
+    """Whether a driver's error is one of connecting: nothing had answered."""
+    return getattr(error, _CONNECTING, False)
+
+
 def none_was_there(error: BaseException | None) -> bool:
     """Whether a driver's error means that none of several hosts could be used just then.
 
-    So it is for a moment while a cluster finds out which of its nodes are left.
+    So it is for a moment while a cluster finds out which of its nodes are left. Where that goes on
+    for longer, it is an error like others: nobody should wait each time.
     """
-    return getattr(error, _SEVERAL, False)
+    return getattr(error, _SOON, False)
 
 
 def _takes_writes(connection: Any) -> bool:

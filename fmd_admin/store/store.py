@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -70,22 +70,25 @@ class Store:
             url = _in_folder(url, Path(folder))
         _keep_private(url)
         try:
-            url, several = hosts.split(url)
-            app.config["SQLALCHEMY_DATABASE_URI"] = url
-            app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url)
+            one, several = hosts.split(url)
+            app.config["SQLALCHEMY_DATABASE_URI"] = one
+            app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(one)
             db.init_app(app)
         except (ImportError, OSError, ArgumentError) as error:
             shown = url.render_as_string(hide_password=True)
             raise StoreError(f"Database {shown} cannot be used: {_mend(url, error)}") from error
         with app.app_context():
             self.engine: Engine = db.engine
-        configure(self.engine, several)
+        configure(self.engine, url, several)
         self.engine.update_execution_options(**{KEPT: Kept()})
         self._transactions = Transactions()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection in one read transaction: everything read in it is of one moment."""
+        """A connection in one read transaction: everything read in it is of one moment.
+
+        It is rolled back, and whatever comes of that: all was read by then.
+        """
         # SQLite gives a transaction one snapshot by itself.
         with self._begin(snapshot=True, write=False) as connection:
             yield connection
@@ -110,7 +113,7 @@ class Store:
         with (
             self._transactions.one(),
             self.engine.connect().execution_options(**options) as connection,
-            connection.begin(),
+            connection.begin() if write else _rolled_back(connection),
         ):
             yield connection
 
@@ -146,6 +149,16 @@ class Store:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+@contextmanager
+def _rolled_back(connection: Connection) -> Iterator[None]:
+    transaction = connection.begin()
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError):
+            transaction.rollback()
 
 
 def _mend(url: URL, error: Exception) -> str:

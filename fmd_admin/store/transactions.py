@@ -22,7 +22,8 @@ class Transactions:
     def __init__(self) -> None:
         self._changed = Condition()
         self._open: Counter[int] = Counter()
-        self._forking = False
+        #: Threads that fork.
+        self._forking = 0
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -46,11 +47,11 @@ class Transactions:
         """Wait until no other thread is in a transaction, and let none begin."""
         me = get_ident()
         self._changed.acquire()
-        self._forking = True
+        self._forking += 1
         self._changed.wait_for(lambda: not self._open.keys() - {me}, PATIENCE_S)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        self._forking = False
+        self._forking -= 1
         self._changed.notify_all()
         self._changed.release()

@@ -16,6 +16,7 @@ from fmd_admin.faults import Faults
 from fmd_admin.recorder import batching
 from fmd_admin.recorder.left_overs import SpoolFolder
 from fmd_admin.recorder.recorder import Recorder
+from fmd_admin.recorder.spool_format import MARKS_AT, SLOTS_AT
 from fmd_admin.recorder.spool_status import spool_status
 from fmd_admin.records import Batch, RequestRecord, Row
 from fmd_admin.store.models import Writer
@@ -152,6 +153,49 @@ def test_the_next_one_stores_what_a_killed_one_left(make: Make, shelf: Shelf) ->
     assert spool_status(second)["taken_over"] == 1
     look(second)
     assert len(shelf.rows) == 2
+
+
+def test_one_killed_before_its_first_write_keeps_its_times(make: Make, shelf: Shelf) -> None:
+    first, second = make(), make()
+    now_ms = time.time() * 1000
+    first.append(record("left"))
+    kill(first)
+    look(second)
+    [row] = shelf.rows
+    assert abs(row.time_ms - now_ms) < 2_000
+
+
+def test_times_without_a_clock_are_those_of_the_file(
+    make: Make, shelf: Shelf, tmp_path: Path
+) -> None:
+    """Both marks are torn, or an older version never wrote one."""
+    first, second = make(), make()
+    first.append(record("a"))
+    first.append(record("b"))
+    kill(first)
+    [path] = (tmp_path / "spool").glob("*.spool")
+    data = bytearray(path.read_bytes())
+    data[MARKS_AT:SLOTS_AT] = bytes(SLOTS_AT - MARKS_AT)
+    path.write_bytes(data)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    look(second)
+    times_ms = [row.time_ms for row in shelf.rows]
+    assert len(times_ms) == 2
+    assert all(1_699_999_990_000 < time_ms <= 1_700_000_000_000 for time_ms in times_ms)
+
+
+def test_an_answer_held_while_a_batch_without_records_is_stored(make: Make, shelf: Shelf) -> None:
+    """The process is killed after that batch's COMMIT; the answer's number must be another one."""
+    first, second = make(), make()
+    first.hold(record("held"))
+    first.touched["zero"] = time.perf_counter_ns()
+    shelf.lose_answers = True
+    with pytest.raises(OSError, match="cut"):
+        first.flush()
+    kill(first)
+    shelf.lose_answers = False
+    look(second)
+    assert shelf.endpoints == ["held"]
 
 
 def test_a_commit_whose_answer_was_lost_is_not_stored_again(make: Make, shelf: Shelf) -> None:

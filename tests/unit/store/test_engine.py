@@ -7,14 +7,18 @@ import sys
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 from sqlalchemy import Connection, make_url, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fmd_admin.errors import StoreError
 from fmd_admin.store import engine, hosts
-from fmd_admin.store.engine import with_driver
+from fmd_admin.store.engine import is_conflict, with_driver
 from fmd_admin.store.models import Endpoint
 from fmd_admin.store.store import Store
 
@@ -58,6 +62,35 @@ def test_hosts_are_taken_out_of_a_url() -> None:
     assert hosts.split(one) == (one, ())
     with pytest.raises(StoreError, match="port is no number"):
         hosts.split(make_url("mysql+pymysql://a:b@/c?host=x:y"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "conflict", "lost"),
+    [
+        (pymysql.err.OperationalError(1047, "no quorum", sqlstate="08S01"), 1047, False, True),
+        (pymysql.err.OperationalError(1290, "read-only", sqlstate="HY000"), 1290, False, True),
+        (pymysql.err.OperationalError(1205, "waited", sqlstate="HY000"), 1205, True, False),
+        (pymysql.err.OperationalError(1213, "deadlock", sqlstate="40001"), 1213, True, False),
+        (pymysql.err.OperationalError(1050, "is there", sqlstate="42S01"), 1050, False, False),
+        (pymysql.err.OperationalError(2013, "lost"), 2013, False, True),
+        (pymysql.err.InterfaceError(0, ""), 0, False, True),
+        (psycopg.errors.DeadlockDetected("deadlock"), "40P01", True, False),
+        (psycopg.errors.ReadOnlySqlTransaction("read-only"), "25006", False, True),
+        (psycopg.OperationalError("consuming input failed"), None, False, False),
+    ],
+)
+def test_what_an_error_of_a_server_means(
+    error: Exception, code: object, conflict: bool, lost: bool
+) -> None:
+    assert engine.error_code(error) == code
+    assert is_conflict(OperationalError("SELECT 1", {}, error)) is conflict
+    context: Any = SimpleNamespace(
+        original_exception=error,
+        dialect=SimpleNamespace(name="mysql" if isinstance(code, int) else "postgresql"),
+        is_disconnect=False,
+    )
+    engine._find_disconnects(context)
+    assert context.is_disconnect is lost
 
 
 @pytest.mark.every_engine
@@ -148,3 +181,25 @@ def test_a_connection_that_cannot_be_used_is_closed_at_once(
         assert open_files("fmd.db") == []
         writer.communicate()
     store.close()
+
+
+@pytest.mark.every_engine
+def test_a_read_whose_connection_is_gone_at_its_end_has_read_all(store: Store) -> None:
+    def cut(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.close()
+
+    def fail_after_cut(connection: Connection) -> None:
+        cut(connection)
+        raise AssertionError("the view's own")
+
+    with store.read() as connection:
+        assert connection.scalars(select(Endpoint.level)).all() == []
+        cut(connection)
+    with pytest.raises(AssertionError, match="the view's"), store.read() as connection:
+        fail_after_cut(connection)
+    with pytest.raises(DBAPIError), store.write() as connection:
+        cut(connection)
+    with store.read() as connection:
+        assert connection.scalars(select(Endpoint.level)).all() == []
