@@ -17,10 +17,11 @@ from fmd_admin.jobs import alerts as module
 from fmd_admin.jobs.alerts import Alerts, Configured
 from fmd_admin.jobs.senders import REPEAT
 from fmd_admin.records import Batch, RaisedCount, Row
+from fmd_admin.settings import Settings
 from fmd_admin.store import alerts as rows
-from fmd_admin.store import exceptions
+from fmd_admin.store import exceptions, retention
 from fmd_admin.store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
-from fmd_admin.store.models import Endpoint, Writer
+from fmd_admin.store.models import Endpoint, Version, Writer
 from fmd_admin.store.sealing import seal
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -313,6 +314,43 @@ def test_a_resolved_exception_that_comes_back(store: Store, process: Process) ->
         for _ in range(3):
             process.run()
     assert [call["title"] for call in hook.accepted] == ["Came back: ValueError in shop.f"]
+
+
+def test_an_exception_that_is_resolved_is_not_new_once_more(
+    store: Store, process: Process, now_ms: int
+) -> None:
+    rule(store, "new_exception", target(store, "env:X"))
+    raise_(store, "f")
+    process.alerts.decide()
+    with store.write() as connection:
+        exceptions.resolve(connection, [1], now_ms, "anna")
+    process.alerts.decide()
+    assert titles(store) == ["New exception: ValueError in shop.f"]
+
+
+@pytest.mark.parametrize("kind", ["new_exception", "returned"])
+def test_what_the_log_has_forgotten_is_not_told_again(
+    store: Store, process: Process, kind: str
+) -> None:
+    rule(store, kind, target(store, "env:X"))
+    raise_(store, "f", "1.0")
+    with store.write() as connection:
+        connection.execute(update(Version).values(first_seen=1))
+        exceptions.resolve(connection, [1], 2, "anna")
+    raise_(store, "f", "2.0")
+    process.alerts.decide()
+    assert len(titles(store)) == 1
+    zone, settings = store.timezone, Settings()
+    for days in (30, 79, 91, 200):
+        now_ms = process.now_ms + days * 24 * HOUR_MS
+        before_ms = retention.plan(settings, zone, now_ms)["alerts"]
+        with store.write() as connection:
+            for aged in retention.BY_NAME["alerts"].tables:
+                retention.delete_oldest(connection, aged, before_ms, 100)
+        later = Process(store, now_ms)
+        later.alerts.decide()
+        assert len(titles(store)) == (1 if days < 91 else 0)
+        assert later.faults == []
 
 
 def test_what_came_back_before_the_rule_was_there_is_no_news(
