@@ -199,7 +199,7 @@ def values(connection: Connection, rule: Rule, scope: Scope) -> dict[int | None,
     if rule.kind == "outliers":
         counted = outlier_counts(connection, scope)
         if rule.scope == EACH:
-            return {key: float(hits) for key, hits in counted.stored.items()}
+            return {key: float(hits) for key, hits in counted.by_endpoint.items()}
         key = rule.endpoint_id if rule.scope == ONE else None
         return {key: float(counted.total)}
     totals = Buckets(connection, scope).totals()

@@ -21,7 +21,7 @@ from fmd_admin.settings import Settings
 from fmd_admin.store import alerts as rows
 from fmd_admin.store import exceptions, retention
 from fmd_admin.store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
-from fmd_admin.store.models import Endpoint, Version, Writer
+from fmd_admin.store.models import Endpoint, OutlierSkipped, Version, Writer
 from fmd_admin.store.sealing import seal
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -403,13 +403,23 @@ LEVEL_RULES: list[tuple[str, dict[str, Any], Fill, list[str]]] = [
         ["Outlier burst of all endpoints: 3.0 outliers"],
     ),
     ("outliers", {"threshold": 3.0}, lambda s, n: store_outliers(s, n, 3), []),
+    (
+        # Those over the cap count as well.
+        "outliers",
+        {"threshold": 10.0, "scope": "each"},
+        lambda s, n: store_outliers(s, n, 3, left_out={"shop.search": 40, "shop.basket": 11}),
+        ["Outlier burst of shop.search: 43.0", "Outlier burst of shop.basket: 11.0"],
+    ),
 ]
 
 
-def store_outliers(store: Store, now_ms: int, number: int) -> None:
+def store_outliers(store: Store, now_ms: int, number: int, **more: Any) -> None:
     from ...profiles import outlier
 
-    store_batch(store, outliers=[outlier(time_ms=now_ms - n) for n in range(number)])
+    store_batch(store, outliers=[outlier(time_ms=now_ms - n) for n in range(number)], **more)
+    # They are stored at the moment that they are written.
+    with store.write() as connection:
+        connection.execute(update(OutlierSkipped).values(time=now_ms))
 
 
 @pytest.mark.parametrize(("kind", "more", "fill", "expected"), LEVEL_RULES)
