@@ -30,6 +30,8 @@ APP, EACH, ONE = "app", "each", "one"
 MOST = 20
 #: Groups of exceptions that are looked at, the newest ones.
 _LOOKED_AT = 200
+#: What is older than this was told long ago: the log of alerts, which knows, is kept for 90 days.
+_NEWS_MS = 80 * 24 * HOUR_MS
 #: The report hardly changes within a day: it alerts once on each (the shortest has 23 hours).
 _DAY_MS = 23 * HOUR_MS
 
@@ -136,9 +138,9 @@ def rules(connection: Connection) -> list[Rule]:
 def findings(connection: Connection, rule: Rule, now_ms: int, zone: ZoneInfo) -> list[Finding]:
     """Return what the rule finds now."""
     if rule.kind == "new_exception":
-        return list(_exceptions(connection, rule, "New exception"))
+        return list(_exceptions(connection, rule, now_ms, "New exception"))
     if rule.kind == "returned":
-        return list(_exceptions(connection, rule, "Came back"))
+        return list(_exceptions(connection, rule, now_ms, "Came back"))
     if rule.kind == "drops":
         return list(_drops(connection, rule))
     if rule.kind == "regression":
@@ -197,7 +199,7 @@ def values(connection: Connection, rule: Rule, scope: Scope) -> dict[int | None,
     if rule.kind == "outliers":
         counted = outlier_counts(connection, scope)
         if rule.scope == EACH:
-            return {key: float(hits) for key, hits in counted.stored.items()}
+            return {key: float(hits) for key, hits in counted.by_endpoint.items()}
         key = rule.endpoint_id if rule.scope == ONE else None
         return {key: float(counted.total)}
     totals = Buckets(connection, scope).totals()
@@ -255,11 +257,13 @@ def exception_groups(rule: Rule, since_ms: int) -> Select[Any]:
     return query
 
 
-def _exceptions(connection: Connection, rule: Rule, word: str) -> Iterator[Finding]:
-    query = exception_groups(rule, rule.since_ms).order_by(ExceptionGroup.id.desc())
+def _exceptions(connection: Connection, rule: Rule, now_ms: int, word: str) -> Iterator[Finding]:
+    since_ms = max(rule.since_ms, now_ms - _NEWS_MS)
+    query = exception_groups(rule, since_ms).order_by(ExceptionGroup.id.desc())
     for row in connection.execute(query.limit(_LOOKED_AT)):
         subject = f"group:{row.id}"
-        if row.resolved_at is not None:
+        if rule.kind == "returned":
+            # It may be resolved and come back again; new it is only once.
             subject += f":{to_millis(row.resolved_at)}"
         place = ".".join(part for part in (row.module, row.function) if part)
         title = f"{word}: {row.type} in {place}"

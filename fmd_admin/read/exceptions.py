@@ -341,7 +341,10 @@ def _messages(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionCounts:
-    """Exceptions in the range: by endpoint id (None: no request), and how many groups are new."""
+    """Exceptions in the range: by endpoint id (None: no request), and how many groups are new.
+
+    Both leave out what is resolved.
+    """
 
     by_endpoint: dict[int | None, int]
     new: int
@@ -368,6 +371,9 @@ def counts(connection: Connection, scope: Scope) -> ExceptionCounts:
         .exists()
     )
     new = select(func.count()).where(
-        ExceptionGroup.first_seen >= start_ms, ExceptionGroup.first_seen < end_ms, there
+        ExceptionGroup.first_seen >= start_ms,
+        ExceptionGroup.first_seen < end_ms,
+        there,
+        ExceptionGroup.id.not_in(resolved),
     )
     return ExceptionCounts(by_endpoint, connection.scalar(new) or 0)

@@ -23,7 +23,7 @@ from ..store.models import (
 from .scope import Scope
 
 Model = type[Profile] | type[Outlier] | type[Request]
-#: Rows that are counted and paged at most.
+#: Rows that are counted, paged and sorted at most, the newest ones.
 COUNTED = 50_000
 
 
@@ -90,12 +90,16 @@ def statement(model: Model, *more: Any) -> Select[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A page of rows as they were selected. ``total`` counts up to ``COUNTED``."""
+    """A page of rows as they were selected.
+
+    ``total`` counts up to ``COUNTED``; ``more`` says that there are more.
+    """
 
     rows: list[Any]
     total: int
     page: int
     pages: int
+    more: bool = False
 
 
 def part(
@@ -109,27 +113,58 @@ def part(
 ) -> Part:
     """Read one page of the rows in ``scope`` that are ``wanted``; the last one if there are fewer.
 
-    Raises ScopeError for an unknown sort.
+    Where there are more than ``COUNTED``, the newest ones are sorted by anything but time. Raises
+    ScopeError for an unknown sort.
     """
     column = sorts.get(asked.sort)
     if column is None:
         raise ScopeError(f"Cannot sort by {asked.sort[:40]!r}. Use one of {', '.join(sorts)}.")
     wanted = [*conditions(model, scope), *wanted]
-    counted = select(model.id).where(*wanted).limit(COUNTED).subquery()
-    total = connection.scalar(select(func.count()).select_from(counted)) or 0
+    total, are_more = count_up(connection, model, wanted)
     order = [column, model.time, model.id] if asked.sort != "time" else [column, model.id]
     ordering = [item.desc() if asked.descending else item.asc() for item in order]
     query = statement(model, *more).order_by(*ordering)
     if asked.page_size is None:
-        return Part(list(connection.execute(query.where(*wanted))), total, 1, 1)
+        return Part(list(connection.execute(query.where(*wanted))), total, 1, 1, are_more)
     pages = max(1, -(-total // asked.page_size))
     page = min(max(asked.page, 1), pages)
     first = (page - 1) * asked.page_size
     if asked.sort == "time":
         # The index skips what comes before this page; joined to their names it takes ten times.
         keys = select(model.id).where(*wanted).order_by(*ordering)
-        ids = connection.scalars(keys.limit(asked.page_size).offset(first)).all()
-        query = query.where(model.id.in_(ids))
     else:
-        query = query.where(*wanted).limit(asked.page_size).offset(first)
-    return Part(list(connection.execute(query)), total, page, pages)
+        keys = _sorted(model, wanted, column, descending=asked.descending)
+    size = min(asked.page_size, total - first)
+    ids = connection.scalars(keys.limit(size).offset(first)).all()
+    rows = list(connection.execute(query.where(model.id.in_(ids))))
+    return Part(rows, total, page, pages, are_more)
+
+
+def count_up(
+    connection: Connection, model: Model, wanted: Sequence[ColumnElement[bool]]
+) -> tuple[int, bool]:
+    """Return how many rows there are, up to ``COUNTED``, and whether there are more."""
+    counted = select(model.id).where(*wanted).limit(COUNTED + 1).subquery()
+    total = connection.scalar(select(func.count()).select_from(counted)) or 0
+    return min(total, COUNTED), total > COUNTED
+
+
+def _sorted(
+    model: Model, wanted: Sequence[ColumnElement[bool]], column: Any, *, descending: bool
+) -> Select[Any]:
+    """Return the select of the keys of the newest rows, sorted by ``column``."""
+    held = model.endpoint_id if column is Endpoint.name else column
+    newest = (
+        select(model.id, model.time, held.label("held"))
+        .where(*wanted)
+        .order_by(model.time.desc(), model.id.desc())
+        .limit(COUNTED)
+        .subquery()
+    )
+    keys = select(newest.c.id)
+    if column is Endpoint.name:
+        keys = keys.join(Endpoint, Endpoint.id == newest.c.held)
+    else:
+        column = newest.c.held
+    order = (column, newest.c.time, newest.c.id)
+    return keys.order_by(*(item.desc() if descending else item.asc() for item in order))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,12 +67,16 @@ class OutlierRow:
 
 @dataclass(frozen=True, slots=True)
 class OutlierList:
-    """A page of outliers. ``left_out`` counts those over the cap, which are not stored."""
+    """A page of outliers. ``left_out`` counts those over the cap, which are not stored.
+
+    ``total`` counts up to 50,000; ``more`` says that there are more.
+    """
 
     rows: list[OutlierRow]
     total: int
     page: int
     pages: int
+    more: bool
     left_out: int
 
     def table(self) -> Table:
@@ -90,15 +95,25 @@ class OutlierInfo:
 
 @dataclass(frozen=True, slots=True)
 class OutlierCounts:
-    """Outliers in the range: stored ones by endpoint id, and how many were left out."""
+    """Outliers in the range by endpoint id: those that are stored, and those left out."""
 
     stored: dict[int, int]
-    left_out: int
+    skipped: dict[int, int]
+
+    @property
+    def left_out(self) -> int:
+        """How many were left out."""
+        return sum(self.skipped.values())
 
     @property
     def total(self) -> int:
         """All outliers, those left out included."""
         return sum(self.stored.values()) + self.left_out
+
+    @property
+    def by_endpoint(self) -> dict[int, int]:
+        """All outliers of each endpoint, those left out included."""
+        return dict(Counter(self.stored) + Counter(self.skipped))
 
 
 def place(frame: SourceFrame) -> str:
@@ -111,7 +126,7 @@ def outliers(connection: Connection, scope: Scope, asked: Asked) -> OutlierList:
     found = part(connection, Outlier, scope, asked, Outlier.limit_ms, Outlier.detail, sorts=SORTS)
     rows = [row_of(row) for row in found.rows]
     left_out = sum(_left_out(connection, scope).values())
-    return OutlierList(rows, found.total, found.page, found.pages, left_out)
+    return OutlierList(rows, found.total, found.page, found.pages, found.more, left_out)
 
 
 def every(scope: Scope) -> Select[Any]:
@@ -142,13 +157,18 @@ def outlier(connection: Connection, endpoint_id: int, outlier_id: int) -> Outlie
 
 def counts(connection: Connection, scope: Scope) -> OutlierCounts:
     """Return how many outliers there are in ``scope``."""
-    query = (
-        select(Outlier.endpoint_id, func.count())
-        .where(*conditions(Outlier, scope))
-        .group_by(Outlier.endpoint_id)
+    # Endpoint by endpoint the index alone is counted. By time each row would be fetched, and rows
+    # of outliers are large.
+    hits = (
+        select(func.count())
+        .where(Outlier.endpoint_id == Endpoint.id, *conditions(Outlier, scope))
+        .scalar_subquery()
     )
-    stored = {row[0]: row[1] for row in connection.execute(query)}
-    return OutlierCounts(stored, sum(_left_out(connection, scope).values()))
+    query = select(Endpoint.id, hits)
+    if scope.endpoint_id is not None:
+        query = query.where(Endpoint.id == scope.endpoint_id)
+    stored = {row[0]: row[1] for row in connection.execute(query) if row[1]}
+    return OutlierCounts(stored, _left_out(connection, scope))
 
 
 def _left_out(connection: Connection, scope: Scope) -> dict[int, int]:

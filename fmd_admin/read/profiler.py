@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
 from ..store import trees
 from ..store.models import Profile
 from ..store.trees import MergedRow
 from .callgraph import CallGraph, load_lines
-from .measured import COUNTED, Asked, RequestInfo, conditions, part, statement
+from .measured import Asked, RequestInfo, conditions, count_up, part, statement
 from .scope import Scope
 from .table import Column, Table
 
@@ -68,12 +68,16 @@ class ProfileRow:
 
 @dataclass(frozen=True, slots=True)
 class ProfileList:
-    """A page of an endpoint's profiled requests."""
+    """A page of an endpoint's profiled requests.
+
+    ``total`` counts up to 50,000; ``more`` says that there are more.
+    """
 
     rows: list[ProfileRow]
     total: int
     page: int
     pages: int
+    more: bool
 
     def table(self) -> Table:
         """Return the rows of this page."""
@@ -92,13 +96,14 @@ class ProfiledRequest:
 class Grouped:
     """The most recent profiled requests in the range, merged.
 
-    ``total`` is how many there are (counted up to 50,000), ``unsampled`` how many of the merged
-    ones no sample met, mostly as they were short. ``first`` and ``last`` are when the merged ones
-    were; None without any.
+    ``total`` is how many there are, up to 50,000 (``more``: there are more still), ``unsampled``
+    how many of the merged ones no sample met, mostly as they were short. ``first`` and ``last``
+    are when the merged ones were; None without any.
     """
 
     graph: CallGraph
     total: int
+    more: bool
     unsampled: int
     first: datetime | None
     last: datetime | None
@@ -108,7 +113,7 @@ def profiles(connection: Connection, scope: Scope, asked: Asked) -> ProfileList:
     """Return one page of the profiled requests in ``scope``."""
     found = part(connection, Profile, scope, asked, Profile.samples, Profile.period_ms, sorts=SORTS)
     rows = [row_of(row) for row in found.rows]
-    return ProfileList(rows, found.total, found.page, found.pages)
+    return ProfileList(rows, found.total, found.page, found.pages, found.more)
 
 
 def every(scope: Scope) -> Select[Any]:
@@ -151,8 +156,7 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
     ``name`` is what the root of the tree is called.
     """
     wanted = conditions(Profile, scope)
-    counted = select(Profile.id).where(*wanted).limit(COUNTED).subquery()
-    total = connection.scalar(select(func.count()).select_from(counted)) or 0
+    total, more = count_up(connection, Profile, wanted)
     query = (
         select(Profile.time, Profile.duration_ms, Profile.samples, Profile.period_ms, Profile.tree)
         .where(*wanted)
@@ -173,6 +177,7 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
     return Grouped(
         graph=graph,
         total=total,
+        more=more,
         unsampled=sum(1 for row in found if not row.samples and not trees.decode(row.tree)),
         first=found[-1].time if found else None,
         last=found[0].time if found else None,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from . import sentences
 from .buckets import Buckets, first_hour
 from .catalog import endpoint_names
 from .comparison import Comparison, Kind, Significance, compare
 from .figures import relative
 from .intervals import Intervals
-from .sentences import sentence
 from .table import Column, Table
 
 #: The groups of the page in their order, with their titles.
@@ -72,10 +72,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Rows by the time that is at stake, most of it first. p are corrected for all tests."""
+    """Rows by the time that is at stake, most of it first. p are corrected for all tests.
+
+    ``unmeasured`` says that measuring began after the first interval: then nothing is new.
+    """
 
     intervals: Intervals
     rows: list[Row]
+    unmeasured: bool
 
     @property
     def groups(self) -> dict[Kind, list[tuple[Row, Said]]]:
@@ -105,21 +109,24 @@ def report(connection: Connection, intervals: Intervals) -> Report:
     names = endpoint_names(connection)
     before = Buckets(connection, intervals.before).totals()
     after = Buckets(connection, intervals.after).totals()
-    found = compare(before, after, *intervals.hours(first_hour(connection) or 0))
+    began_ms = first_hour(connection) or 0
+    found = compare(before, after, *intervals.hours(began_ms))
+    unmeasured = began_ms >= intervals.before.end_ms
     rows = [
-        Row(
-            key,
-            names[key],
-            comparison,
-            tuple(
-                Said(verdict.kind, sentence(verdict, comparison, intervals.than))
-                for verdict in comparison.verdicts
-            ),
-        )
+        Row(key, names[key], comparison, _said(comparison, intervals.than, unmeasured))
         for key, comparison in found.items()
     ]
     rows.sort(key=lambda row: (-abs(row.comparison.stake_ms), row.name))
-    return Report(intervals, rows)
+    return Report(intervals, rows, unmeasured)
+
+
+def _said(comparison: Comparison, than: str, unmeasured: bool) -> tuple[Said, ...]:
+    return tuple(
+        Said("too_little", sentences.unmeasured(comparison, than))
+        if unmeasured and verdict.kind == "new"
+        else Said(verdict.kind, sentences.sentence(verdict, comparison, than))
+        for verdict in comparison.verdicts
+    )
 
 
 def _cells(row: Row) -> tuple[object, ...]:

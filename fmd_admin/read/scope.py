@@ -88,6 +88,12 @@ class Scope:
         return self.end_ms - self.start_ms < 6 * _DAY_MS
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it was asked for more exactly than by hours: lists have less than charts."""
+        asked = (self.exact_start_ms, self.exact_end_ms)
+        return asked != (self.start_ms, self.end_ms)
+
+    @property
     def elapsed_ms(self) -> int:
         """How much of the range has passed."""
         return max(min(self.end_ms, self.now_ms) - self.start_ms, 0)

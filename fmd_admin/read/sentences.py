@@ -42,10 +42,18 @@ def sentence(verdict: Verdict, comparison: Comparison, than: str) -> str:
     return f"{_pace(verdict, before, after, than)}, {hits}, {p_text(test)}."
 
 
+def unmeasured(comparison: Comparison, than: str) -> str:
+    """Return what is said of an endpoint where the first interval, ``than``, was before us."""
+    return f"cannot be compared: nothing was measured {than}, now {_requests(comparison.after)}."
+
+
 def _pace(verdict: Verdict, before: Figures, after: Figures, than: str) -> str:
     old, new = _durations(verdict, before, after)
     where = "at the median" if verdict.figure == "median" else "at its slow end (p95)"
-    if new >= _MANY_TIMES * old:
+    if not old:
+        # Of nothing there is no percentage.
+        how = f"is {verdict.kind} {where} than {than}"
+    elif new >= _MANY_TIMES * old:
         how = f"takes {new / old:.1f} times as long {where} as {than}"
     else:
         how = f"is {100 * abs(new / old - 1):.0f} % {verdict.kind} {where} than {than}"

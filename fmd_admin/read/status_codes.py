@@ -121,12 +121,16 @@ class StatusesByEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ErrorList:
-    """A page of requests that were answered with 400 and above; ``total`` counts up to 50,000."""
+    """A page of requests that were answered with 400 and above.
+
+    ``total`` counts up to 50,000; ``more`` says that there are more.
+    """
 
     rows: list[RequestInfo]
     total: int
     page: int
     pages: int
+    more: bool = False
 
 
 def name_of(code: int) -> str:
@@ -174,9 +178,8 @@ def by_endpoint(
 def errors(connection: Connection, scope: Scope, asked: Asked) -> ErrorList:
     """Return one page of the errors in ``scope``, from the stored requests."""
     found = part(connection, Request, scope, asked, sorts=SORTS, wanted=[is_error()])
-    return ErrorList(
-        [RequestInfo(*row) for row in found.rows], found.total, found.page, found.pages
-    )
+    rows = [RequestInfo(*row) for row in found.rows]
+    return ErrorList(rows, found.total, found.page, found.pages, found.more)
 
 
 def every_error(scope: Scope) -> Select[Any]:

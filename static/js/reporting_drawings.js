@@ -22,13 +22,16 @@
       pointHoverBackgroundColor: fill, pointHoverBorderColor: colors,
     });
     const change = (row) => {
+      // Of nothing there is no percentage.
+      if (!row.before.median_ms) return [];
       const part = row.after.median_ms / row.before.median_ms - 1;
-      return `${part < 0 ? "−" : "+"}${Math.abs(100 * part).toFixed(Math.abs(part) < 0.0995 ? 1 : 0)} %`;
+      const percent = Math.abs(100 * part).toFixed(Math.abs(part) < 0.0995 ? 1 : 0);
+      return [`median ${part < 0 ? "−" : "+"}${percent} %`];
     };
     const lines = (row) => [
       `${first}: ${ms(row.before.median_ms)}, ${requests(row.before.hits)}`,
       `${second}: ${ms(row.after.median_ms)}, ${requests(row.after.hits)}`,
-      `median ${change(row)}`,
+      ...change(row),
     ];
     return {
       height: 30 * rows.length + 96,

@@ -17,10 +17,11 @@ from fmd_admin.jobs import alerts as module
 from fmd_admin.jobs.alerts import Alerts, Configured
 from fmd_admin.jobs.senders import REPEAT
 from fmd_admin.records import Batch, RaisedCount, Row
+from fmd_admin.settings import Settings
 from fmd_admin.store import alerts as rows
-from fmd_admin.store import exceptions
+from fmd_admin.store import exceptions, retention
 from fmd_admin.store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
-from fmd_admin.store.models import Endpoint, Writer
+from fmd_admin.store.models import Endpoint, OutlierSkipped, Version, Writer
 from fmd_admin.store.sealing import seal
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -315,6 +316,43 @@ def test_a_resolved_exception_that_comes_back(store: Store, process: Process) ->
     assert [call["title"] for call in hook.accepted] == ["Came back: ValueError in shop.f"]
 
 
+def test_an_exception_that_is_resolved_is_not_new_once_more(
+    store: Store, process: Process, now_ms: int
+) -> None:
+    rule(store, "new_exception", target(store, "env:X"))
+    raise_(store, "f")
+    process.alerts.decide()
+    with store.write() as connection:
+        exceptions.resolve(connection, [1], now_ms, "anna")
+    process.alerts.decide()
+    assert titles(store) == ["New exception: ValueError in shop.f"]
+
+
+@pytest.mark.parametrize("kind", ["new_exception", "returned"])
+def test_what_the_log_has_forgotten_is_not_told_again(
+    store: Store, process: Process, kind: str
+) -> None:
+    rule(store, kind, target(store, "env:X"))
+    raise_(store, "f", "1.0")
+    with store.write() as connection:
+        connection.execute(update(Version).values(first_seen=1))
+        exceptions.resolve(connection, [1], 2, "anna")
+    raise_(store, "f", "2.0")
+    process.alerts.decide()
+    assert len(titles(store)) == 1
+    zone, settings = store.timezone, Settings()
+    for days in (30, 79, 91, 200):
+        now_ms = process.now_ms + days * 24 * HOUR_MS
+        before_ms = retention.plan(settings, zone, now_ms)["alerts"]
+        with store.write() as connection:
+            for aged in retention.BY_NAME["alerts"].tables:
+                retention.delete_oldest(connection, aged, before_ms, 100)
+        later = Process(store, now_ms)
+        later.alerts.decide()
+        assert len(titles(store)) == (1 if days < 91 else 0)
+        assert later.faults == []
+
+
 def test_what_came_back_before_the_rule_was_there_is_no_news(
     store: Store, process: Process
 ) -> None:
@@ -365,13 +403,23 @@ LEVEL_RULES: list[tuple[str, dict[str, Any], Fill, list[str]]] = [
         ["Outlier burst of all endpoints: 3.0 outliers"],
     ),
     ("outliers", {"threshold": 3.0}, lambda s, n: store_outliers(s, n, 3), []),
+    (
+        # Those over the cap count as well.
+        "outliers",
+        {"threshold": 10.0, "scope": "each"},
+        lambda s, n: store_outliers(s, n, 3, left_out={"shop.search": 40, "shop.basket": 11}),
+        ["Outlier burst of shop.search: 43.0", "Outlier burst of shop.basket: 11.0"],
+    ),
 ]
 
 
-def store_outliers(store: Store, now_ms: int, number: int) -> None:
+def store_outliers(store: Store, now_ms: int, number: int, **more: Any) -> None:
     from ...profiles import outlier
 
-    store_batch(store, outliers=[outlier(time_ms=now_ms - n) for n in range(number)])
+    store_batch(store, outliers=[outlier(time_ms=now_ms - n) for n in range(number)], **more)
+    # They are stored at the moment that they are written.
+    with store.write() as connection:
+        connection.execute(update(OutlierSkipped).values(time=now_ms))
 
 
 @pytest.mark.parametrize(("kind", "more", "fill", "expected"), LEVEL_RULES)

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from fmd_admin.errors import ScopeError
 from fmd_admin.read import exception_page, exceptions
@@ -19,6 +20,7 @@ from fmd_admin.read.scope import Scope, parse_scope
 from fmd_admin.records import Batch, ExceptionKey, Link, Occurrence, RaisedCount
 from fmd_admin.store import exceptions as rows
 from fmd_admin.store import schema
+from fmd_admin.store.exception_models import ExceptionGroup
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
@@ -257,3 +259,12 @@ def test_counts_are_by_endpoint(shop: Shop) -> None:
     assert found.total == sum(expected.values())
     assert sorted(found.by_endpoint.values()) == sorted(expected.values())
     assert found.by_endpoint[None] == expected[""]
+
+
+def test_a_resolved_one_is_not_counted_as_new(shop: Shop) -> None:
+    scope = shop.scope()
+    with shop.store.write() as connection:
+        connection.execute(update(ExceptionGroup).values(first_seen=shop.now_ms - DAY_MS))
+        assert exceptions.counts(connection, scope).new == 3
+        rows.resolve(connection, [2], shop.now_ms + DAY_MS, "anna")
+        assert exceptions.counts(connection, scope).new == 2

@@ -50,6 +50,11 @@ def said(
             "500 and 61 requests, p = 0.012.",
         ),
         (
+            said("slower", "median", before=side(4120, 0.0), after=side(1000, 5.0)),
+            "is slower at the median than last week: 0.000 → 5.000 ms, "
+            "4,120 and 1,000 requests, p < 0.001.",
+        ),
+        (
             said("slower", "median", after=side(1000, 510.0), than="yesterday"),
             "takes 4.2 times as long at the median as yesterday: 120 → 510 ms, "
             "4,120 and 1,000 requests, p < 0.001.",

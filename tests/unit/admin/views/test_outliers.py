@@ -6,13 +6,15 @@ import csv
 import io
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 
 from fmd_admin.admin.views.outliers import runs
+from fmd_admin.read import measured
 from fmd_admin.store.outlier_detail import SourceFrame
 
-from ....profiles import outlier, store_batch
+from ....profiles import outlier, profile, store_batch
 from ....support import Bound
 from ..browser import Browser
 
@@ -151,3 +153,22 @@ def test_runs_are_split_where_the_library_changes() -> None:
         ("", ["b.py", "a.py"]),
     ]
     assert runs([]) == []
+
+
+def test_lists_say_where_they_stopped_counting(
+    bind: Callable[..., Bound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = bind(page_size=10)
+    anna = Browser(bound.app)
+    anna.login()
+    now_ms = int(time.time() * 1000)
+    batch = [outlier(time_ms=now_ms - n) for n in range(13)]
+    trees = [profile(time_ms=now_ms - n) for n in range(13)]
+    store_batch(bound.monitor.store, outliers=batch, profiles=trees)
+    assert "11–13 of 13 outliers" in anna.get("/outliers?page=2").text
+    monkeypatch.setattr(measured, "COUNTED", 12)
+    page = anna.get("/outliers?page=2").text
+    assert "12+ outliers" in page
+    assert "11–12 of 12+ outliers" in page
+    assert ">12+ · " in anna.get("/endpoint/1/profiler").text
+    assert len(anna.get("/outliers/data.csv").text.splitlines()) == 14

@@ -224,3 +224,27 @@ def test_the_limits_are_said(changed: Bound, anna: Browser) -> None:
     page = anna.get("/reporting").text
     for text in ("by 5 % and by 0.2 ms", "by 10 % and 1 ms", "1 percentage point", "0.05 at most"):
         assert text in page
+
+
+def test_durations_that_were_0_have_no_factor(bound: Bound, anna: Browser) -> None:
+    fill(bound, "pay", "1.0", 10, 0)
+    fill(bound, "pay", "1.1", 2, 150)
+    (slower,) = sentences(anna.get("/reporting").text)
+    assert "pay is slower at the median than in the 28 days before: 0.000 → 1" in slower
+
+
+def test_what_was_before_the_first_request_is_not_called_new(bound: Bound, anna: Browser) -> None:
+    fill(bound, "pay", "1.0", 0.001, 100)
+    page = anna.get("/reporting").text
+    (said,) = sentences(page)
+    start = "pay cannot be compared: nothing was measured in the 28 days before, now 200 requests"
+    assert said.startswith(start)
+    assert "there is nothing to compare with yet" in page
+    assert 'href="#new"' not in page
+    [row] = csv.DictReader(io.StringIO(anna.get("/reporting/data.csv").text))
+    assert row["Verdict"] == "too little data to tell"
+    # Since then something else was measured, and it is new.
+    fill(bound, "home", "0.9", 10, 20)
+    page = anna.get("/reporting").text
+    assert any(said.startswith("pay is new: not requested") for said in sentences(page))
+    assert "nothing to compare with yet" not in page

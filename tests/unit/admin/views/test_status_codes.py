@@ -6,11 +6,13 @@ import csv
 import io
 import re
 import time
+from datetime import datetime, timedelta
 from html import unescape
 
 import pytest
 from sqlalchemy import delete
 
+from fmd_admin.read import measured
 from fmd_admin.records import Batch, Row
 from fmd_admin.store.models import Request
 from fmd_admin.store.writer import BatchWriter
@@ -169,3 +171,27 @@ def test_hostile_names_are_inert(filled: Bound, anna: Browser) -> None:
     BatchWriter(filled.monitor.store, lambda: 1).write(Batch("w3", 1, name, [row]))
     for path in ("/status-codes", "/multi-version-utilization", "/version-performance"):
         assert "<script>alert" not in anna.get(f"{path}?range=24h").text
+
+
+def test_errors_that_are_no_longer_stored_are_said(filled: Bound, anna: Browser) -> None:
+    assert "4 errors" in anna.get("/status-codes?range=24h").text
+    assert "counted requests" not in anna.get("/status-codes?range=24h").text
+    with filled.monitor.store.write() as connection:
+        connection.execute(delete(Request).where(Request.status == 404))
+    page = anna.get("/status-codes?range=24h").text
+    assert "2 errors" in page
+    assert "stored, of 4 counted requests" in page
+    now = datetime.now(filled.monitor.store.timezone)
+    minute = f"range=custom&from={now - timedelta(minutes=20):%Y-%m-%dT%H:%M}"
+    minute += f"&to={now + timedelta(minutes=1):%Y-%m-%dT%H:%M}"
+    # The chart has whole hours: what it counts more may be there.
+    assert "counted requests" not in anna.get(f"/status-codes?{minute}").text
+
+
+def test_errors_beyond_what_is_counted(
+    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "COUNTED", 3)
+    page = anna.get("/status-codes?range=24h").text
+    assert "3+ errors" in page
+    assert "stored, of 4 counted requests" in page
