@@ -84,7 +84,9 @@ def test_a_plain_user_sees_403_and_may_log_in_to_the_panel(bind: Bind, host: Fla
     assert browser.get("/overview").status_code == 200
 
 
-def test_a_user_of_the_host_may_log_in_with_an_account_of_the_panel(bind: Bind, host: Flask) -> None:
+def test_a_user_of_the_host_may_log_in_with_an_account_of_the_panel(
+    bind: Bind, host: Flask
+) -> None:
     browser = browser_of(bind, host, by_session)
     browser.client.post("/login/vera")
     assert 'href="/dashboard/login"' in browser.get("/overview").text
