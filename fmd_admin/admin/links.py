@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlencode
 
 from flask import current_app, request, url_for
+from sqlalchemy import BigInteger
 from werkzeug.routing import IntegerConverter, Map
 
 #: What a link to another page of the panel takes along from the current one.
@@ -97,8 +100,9 @@ def onward(target: str | None, default: str) -> str:
     return default if path is None else request.script_root + path
 
 
-#: The largest id that a database keeps.
+#: The largest id that a database keeps, in a column of integers of 64 and of 32 bits.
 LARGEST_ID = 2**63 - 1
+LARGEST_SMALL_ID = 2**31 - 1
 
 
 class RowIdConverter(IntegerConverter):
@@ -108,9 +112,19 @@ class RowIdConverter(IntegerConverter):
         super().__init__(url_map, fixed_digits=fixed_digits, max=max)
 
 
-def parse_id(text: str) -> int:
+def largest_id(model: Any) -> int:
+    """Return the largest id that a row of ``model`` can have; PostgreSQL refuses larger ones."""
+    return LARGEST_ID if isinstance(model.id.type, BigInteger) else LARGEST_SMALL_ID
+
+
+def parse_id(text: str, largest: int = LARGEST_ID) -> int:
     """Return an id from a query string or form; raise ValueError for what can be none."""
     number = int(text)
-    if not 0 < number <= LARGEST_ID:
+    if not 0 < number <= largest:
         raise ValueError(text)
     return number
+
+
+def ids_of(model: Any) -> Callable[[str], int]:
+    """Return :func:`parse_id` for the rows of ``model``."""
+    return partial(parse_id, largest=largest_id(model))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, make_response, url_for
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -61,6 +63,9 @@ CSRF = Problem(
 )
 
 
+#: When a page that found no database may be asked for again.
+RETRY_AFTER_S = 5
+
 SCHEMA = Problem(
     "The tables are of another version",
     "Your app is not affected. What is measured meanwhile waits on the disk of its machine, and is "
@@ -87,6 +92,9 @@ def _http(error: HTTPException) -> BaseResponse:
     if error.response is not None:
         return make_response(error.response)
     code = error.code or 500
+    if is_away(getattr(error, "original_exception", None)):
+        # Flask has logged it.
+        code = 503
     problem = PROBLEMS.get(code)
     if isinstance(error, EntryRefused):
         problem = REFUSED
@@ -96,9 +104,23 @@ def _http(error: HTTPException) -> BaseResponse:
     # A text that a view gave says more than werkzeug's own.
     told = error.description if error.description != default and code < 500 else None
     response = _answer(code, problem, told)
+    if code == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the database could not be reached, was lost, or did not give its lock in time."""
+    if not isinstance(error, DBAPIError):
+        return False
+    # Without a statement there was no connection to send one by.
+    return error.statement is None or error.connection_invalidated or _is_locked(error.orig)
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:

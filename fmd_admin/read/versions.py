@@ -102,9 +102,9 @@ class VersionPerformance:
 
 
 def multi_version(
-    connection: Connection, scope: Scope, *, page: int = 1, search: str = "", top: int = TOP
+    connection: Connection, scope: Scope, *, page: int | None = 1, search: str = "", top: int = TOP
 ) -> MultiVersion:
-    """Return the hits of a page of versions, by the ``top`` endpoints and all others.
+    """Return the hits of a page of versions (None: all), by the ``top`` endpoints and all others.
 
     Those whose name holds ``search`` (in any case) are shown by themselves, the others are
     "other". A single other one stands under its own name.
@@ -139,9 +139,9 @@ def multi_version(
 
 
 def version_performance(
-    connection: Connection, scope: Scope, *, page: int = 1
+    connection: Connection, scope: Scope, *, page: int | None = 1
 ) -> VersionPerformance:
-    """Return the boxes of a page of versions: of all endpoints, or the scope's one."""
+    """Return the boxes of a page of versions (None: all): of all endpoints, or the scope's one."""
     totals = Buckets(connection, scope).totals("version_id")
     found = _page(connection, totals, page)
     boxes = [box_of(version_id, name, totals[version_id]) for version_id, name in found.rows]
@@ -149,10 +149,12 @@ def version_performance(
 
 
 def _page(
-    connection: Connection, found: Mapping[int, object], page: int
+    connection: Connection, found: Mapping[int, object], page: int | None
 ) -> VersionPage[tuple[int, str]]:
     """Return (id, name) of a page of those in ``found``; the last page if there are fewer."""
     rows = [(v.id, v.name or NO_NAME) for v in reversed(versions(connection)) if v.id in found]
+    if page is None:
+        return VersionPage(rows, len(rows), 1, 1)
     pages = max(1, -(-len(rows) // PAGE_SIZE))
     page = min(max(page, 1), pages)
     part = rows[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]

@@ -291,6 +291,7 @@ def test_a_database_that_does_not_answer_is_tried_again(
     for path in ("/login", "/overview"):
         answer = nobody.get(path)
         assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "5"
         assert "The database does not answer" in answer.text
     assert nobody.get("/static/css/fmd.css", buffered=True).status_code == 200
     assert "unable to open database file" in caplog.text

@@ -20,7 +20,7 @@ from ...read.scope import Scope
 from ...store.models import db
 from ...store.types import to_millis
 from .. import csv, format
-from ..links import here, onward, parse_id
+from ..links import here, ids_of, onward
 from .data_filters import Filter, asked_text, conditions, contains, fields
 from .data_rows import COUNTED, Column, Elsewhere, Found, Order, Wanted, export, find_page
 from .pages import Page, is_admin
@@ -186,7 +186,7 @@ class DataView(Page, ModelView):
     @expose("/details")
     def details_view(self) -> str:
         """Show one row."""
-        row_id = request.args.get("id", type=parse_id)
+        row_id = request.args.get("id", type=ids_of(self.model))
         row = None if row_id is None else db.session.get(self.model, row_id)
         if row is None:
             abort(404, f"This {self.noun[0]} does not exist (any more).")
@@ -219,7 +219,7 @@ class DataView(Page, ModelView):
         """Ask whether the rows ``ids`` shall go, and delete them once that is confirmed."""
         if not is_admin():
             abort(403)
-        ids = list(dict.fromkeys(request.values.getlist("ids", type=parse_id)))
+        ids = list(dict.fromkeys(request.values.getlist("ids", type=ids_of(self.model))))
         back_path = request.values.get("back", "")
         back = onward(back_path, self.get_url(".index_view"))
         if not ids:

@@ -26,7 +26,7 @@ from ...store.calendar import Calendar
 from ...store.exception_detail import StoredFrame, StoredLink
 from ...store.exception_models import ExceptionRow
 from .. import charts, csv, format
-from ..links import here, onward, panel_url
+from ..links import here, ids_of, onward, panel_url
 from ..menu import show_as
 from . import measured
 from .data_rows import export
@@ -177,7 +177,7 @@ class ExceptionsPage(Page):
         with self.panel.store.read() as connection:
             group = self._find(connection, group_id)
             scope = self.scope(connection)
-            asked = request.args.get("occurrence", type=int)
+            asked = request.args.get("occurrence", type=ids_of(ExceptionRow))
             found = exception_page.group_page(connection, scope, group, asked)
             if asked and found.shown is None:
                 flash("This exception is not stored any more. The newest one is shown.", "error")

@@ -35,7 +35,8 @@ class LoginPage(Page):
     def index(self) -> Response:
         """Show the form, or check it and begin a session."""
         target = local_path(request.values.get("next"))
-        if current_user.is_authenticated:
+        # Who is signed in by the host may have an account as well, with another role.
+        if current_user.is_authenticated and not current_user.by_host:
             return redirect(_after_login(target), 303)
         form = LoginForm(submitted())
         if request.method != "POST":

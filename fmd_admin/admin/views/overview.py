@@ -20,8 +20,9 @@ from ...read.overview import Overview, overview
 from ...read.scope import Scope
 from ...records import UNMATCHED
 from ...store.live import set_levels
+from ...store.models import Endpoint
 from .. import csv
-from ..links import parse_id
+from ..links import ids_of
 from .pages import ENDPOINT_TABS, LEVELS, OVERVIEW, Page, is_admin, range_suffix
 
 #: What is said of endpoints that are none of the app's.
@@ -145,7 +146,7 @@ class OverviewPage(Page):
         """Set the level of the endpoints ``ids``; answers with JSON if that is asked for."""
         if not is_admin():
             abort(403)
-        ids = request.form.getlist("ids", type=parse_id)[:MAX_IDS]
+        ids = request.form.getlist("ids", type=ids_of(Endpoint))[:MAX_IDS]
         level = request.form.get("level", type=int)
         if level not in dict(LEVELS):
             return self._answer("Choose a level from 0 to 3.", level, 0, 400)
@@ -165,7 +166,7 @@ class OverviewPage(Page):
         flash(message, "ok" if status == 200 else "error")
         # The form names a query string, never an address: nobody can send us elsewhere.
         query = urlencode(parse_qsl(request.form.get("back", "")[:2000]))
-        endpoint_id = request.form.get("endpoint_id", type=parse_id)
+        endpoint_id = request.form.get("endpoint_id", type=ids_of(Endpoint))
         if endpoint_id is not None:
             target = url_for(ENDPOINT_TABS[0].view, endpoint_id=endpoint_id)
         else:

@@ -22,7 +22,7 @@ from ...read.table import Table
 from ...read.timeline import Marker
 from .. import charts, csv, format
 from ..context import Panel, current_panel
-from ..links import KEPT, panel_url
+from ..links import KEPT, LARGEST_SMALL_ID, panel_url
 from ..menu import show_as
 from ..scope_bar import scope_bar
 
@@ -62,8 +62,8 @@ ENDPOINT_TABS = (
     Tab("Profiler", "profiler.index"),
     Tab("Grouped profiler", "grouped.index"),
 )
-#: The largest id of an endpoint or a custom graph: PostgreSQL refuses to look for a larger one.
-MAX_ID = 2**31 - 1
+#: The largest id of an endpoint, a custom graph and whatever else there are few of.
+MAX_ID = LARGEST_SMALL_ID
 
 
 @dataclass(frozen=True, slots=True)

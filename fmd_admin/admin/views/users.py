@@ -12,7 +12,7 @@ from ...store.accounts import Account, accounts, create_user, find, update_user
 from .. import format
 from ..access import sign_in
 from ..forms import NewUserForm, UserForm, submitted
-from .pages import Page, is_admin
+from .pages import MAX_ID, Page, is_admin
 
 
 class UsersPage(Page):
@@ -57,7 +57,7 @@ class UsersPage(Page):
     def edit(self, user_id: int) -> Response:
         """Show an account's form, or change the account."""
         with self.panel.store.read() as connection:
-            account = find(connection, user_id)
+            account = find(connection, user_id) if user_id <= MAX_ID else None
         if account is None:
             abort(404)
         form = UserForm(submitted(), data={"role": account.role, "active": account.active})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from typing import Any
 
 from flask import Response, request
@@ -26,10 +27,15 @@ class VersionsPage(ChartPage):
     template = "fmd_admin/versions.html"
     words: tuple[str, ...] = ("page",)
 
-    @property
-    def number(self) -> int:
-        """The number of the page that is asked for."""
-        return request.args.get("page", 1, type=int)
+    @abstractmethod
+    def find(self, connection: Connection, scope: Scope, page: int | None) -> Any:
+        """Return a page of the versions, or with None all of them."""
+
+    def read(self, connection: Connection, scope: Scope) -> Any:
+        return self.find(connection, scope, request.args.get("page", 1, type=int))
+
+    def read_all(self, connection: Connection, scope: Scope) -> Any:
+        return self.find(connection, scope, None)
 
     def values(self, looked: Looked) -> dict[str, Any]:
         found: VersionPage[Any] = looked.result.versions
@@ -69,9 +75,9 @@ class MultiVersionPage(VersionsPage):
         """Return the table as CSV."""
         return self.download_csv()
 
-    def read(self, connection: Connection, scope: Scope) -> MultiVersion:
+    def find(self, connection: Connection, scope: Scope, page: int | None) -> MultiVersion:
         search = asked_text(request.args, "q")
-        return versions.multi_version(connection, scope, page=self.number, search=search)
+        return versions.multi_version(connection, scope, page=page, search=search)
 
     def values(self, looked: Looked) -> dict[str, Any]:
         return {
@@ -151,8 +157,8 @@ class VersionPerformancePage(VersionsPage):
         """Return the table as CSV."""
         return self.download_csv(endpoint_id)
 
-    def read(self, connection: Connection, scope: Scope) -> VersionPerformance:
-        return versions.version_performance(connection, scope, page=self.number)
+    def find(self, connection: Connection, scope: Scope, page: int | None) -> VersionPerformance:
+        return versions.version_performance(connection, scope, page=page)
 
     def is_empty(self, result: VersionPerformance) -> bool:
         return not result.boxes

@@ -82,7 +82,8 @@ class VisitorPage(ChartPage):
         if looked.endpoint is not None:
             pairs.append(("endpoint", looked.endpoint.name))
         address = panel_url("requests.index_view", range=None, version=None, **_UNSET)
-        return f"{address}?{urlencode(pairs)}"
+        # What is compared with is kept, so that there may be a query string.
+        return f"{address}{'&' if '?' in address else '?'}{urlencode(pairs)}"
 
     def visitor_url(self, looked: Looked, base: str, id: int, versions: Sequence[str]) -> str:
         """Return the list of a visitor's requests to ``versions``, () for all of them.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, abort, request
 from flask_admin import BaseView, expose
+from sqlalchemy import event
 from werkzeug.routing import Rule
 
 from fmd_admin.admin.context import panel_of
@@ -312,6 +315,46 @@ def test_error_page_stands_without_the_store(bound: Bound, anna: Browser) -> Non
     answer = anna.get("/overview")
     assert answer.status_code == 500
     assert "The panel failed" in answer.text
+
+
+def test_a_database_that_is_away(
+    bound: Bound, anna: Browser, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, away = tmp_path / "fmd.db", tmp_path / "away.db"
+    bound.monitor.store.close()
+    file.rename(away)
+    file.mkdir()
+    bound.monitor.store.close()  # A connection that was made meanwhile has the file.
+    for path, kind in (("/overview", "text/html"), ("/overview/data.json", "application/json")):
+        answer = anna.get(path)
+        assert answer.status_code == 503
+        assert answer.content_type.startswith(kind)
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "The database does not answer" in answer.text
+        assert "unable to open" not in answer.text
+    assert "unable to open database file" in caplog.text
+    file.rmdir()
+    away.rename(file)
+    assert anna.get("/overview").status_code == 200
+
+
+def test_a_database_that_stays_locked(bound: Bound, anna: Browser, tmp_path: Path) -> None:
+    engine = bound.monitor.store.engine
+    form = {"csrf_token": anna.token(), "ids": "1", "level": "1"}
+    other = sqlite3.connect(tmp_path / "fmd.db", isolation_level=None, timeout=20)
+    event.listen(engine, "checkout", _impatient)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        assert anna.open("/overview/level", method="POST", data=form).status_code == 503
+    finally:
+        other.close()
+        event.remove(engine, "checkout", _impatient)
+        engine.dispose()
+    assert anna.open("/overview/level", method="POST", data=form).status_code == 303
+
+
+def _impatient(connection: Any, *_more: Any) -> None:
+    connection.execute("PRAGMA busy_timeout = 10").close()
 
 
 def test_two_panels_in_one_process_stay_apart(bind: Callable[..., Bound], tmp_path: Any) -> None:

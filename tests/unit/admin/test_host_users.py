@@ -84,6 +84,23 @@ def test_a_plain_user_sees_403_and_may_log_in_to_the_panel(bind: Bind, host: Fla
     assert browser.get("/overview").status_code == 200
 
 
+def test_a_user_of_the_host_may_log_in_with_an_account_of_the_panel(
+    bind: Bind, host: Flask
+) -> None:
+    browser = browser_of(bind, host, by_session)
+    browser.client.post("/login/vera")
+    assert 'href="/dashboard/login"' in browser.get("/overview").text
+    assert browser.get("/login").status_code == 200
+    assert browser.login("anna", "wrong horse").status_code == 401
+    assert browser.get("/users").status_code == 403
+    assert browser.login("anna").location == "/dashboard/overview"
+    page = browser.get("/users")
+    assert page.status_code == 200
+    assert "Signed in by the application" not in page.text
+    browser.post("/logout")
+    assert browser.get("/users").status_code == 403, "the host's user again"
+
+
 def test_nobody_sees_the_login(bind: Bind, host: Flask) -> None:
     browser = browser_of(bind, host, by_session)
     answer = browser.get("/overview")

@@ -103,6 +103,8 @@ def test_an_older_one_can_be_looked_at(failing: Bound, anna: Browser) -> None:
     assert "/user/1?token=" in page
     assert "secret-thing" not in page
     assert "not stored any more" in anna.get(f"/exceptions/{number}?occurrence=77").text
+    for none in ("99999999999999999999", "-1", "x"):
+        assert anna.get(f"/exceptions/{number}?occurrence={none}").status_code == 200
 
 
 def test_one_of_no_request_says_so(failing: Bound, anna: Browser) -> None:

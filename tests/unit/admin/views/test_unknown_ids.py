@@ -115,3 +115,17 @@ def test_bad_lists_are_shown_and_bad_downloads_refused(filled: Bound, anna: Brow
         answer = anna.get(f"{page}/data.csv?range=soon")
         assert answer.status_code == 400
         assert "Traceback" not in answer.text
+
+
+@pytest.mark.every_engine
+def test_ids_that_no_column_holds(filled: Bound, anna: Browser) -> None:
+    """A server refuses to compare a column of 32 bits with a larger number."""
+    for id in (2**31, 2**63, 10**30):
+        assert anna.get(f"/users/{id}").status_code == 404
+        for model in ("endpoints", "versions", "requests", "outliers", "custom-graph-values"):
+            assert anna.get(f"/data/{model}/details?id={id}").status_code == 404
+            assert anna.get(f"/data/{model}/delete?ids={id}").status_code in (200, 303)
+            form = {"ids": str(id), "confirmed": "yes"}
+            assert anna.post(f"/data/{model}/delete", form).status_code == 303
+        level = {"ids": str(id), "endpoint_id": str(id), "level": "2"}
+        assert anna.post("/overview/level", level).status_code == 303

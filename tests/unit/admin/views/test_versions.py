@@ -85,6 +85,11 @@ def test_many_versions_come_in_pages(
         assert f'data-url="/dashboard/{path}/data.json?page=2&amp;range=24h"' in page
     data = anna.get("/version-performance/data.json?range=24h&page=2").get_json()
     assert [box["name"] for box in data["boxes"]] == ["1.0"]
+    for path in ("multi-version-utilization", "version-performance"):
+        for query in ("range=24h", "range=24h&page=2"):
+            _, *rows = anna.get(f"/{path}/data.csv?{query}").text.splitlines()
+            saved = dict.fromkeys(row.partition(",")[0] for row in rows)
+            assert list(saved) == ["3.0", "2.0", "1.0"]
 
 
 def test_a_box_leads_to_the_requests_of_its_version(filled: Bound, anna: Browser) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import time
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -102,6 +103,21 @@ def test_links_lead_to_the_requests(bound: Bound, anna: Browser) -> None:
             words = parse_qs(urlsplit(item["url"]).query)
             assert words["range"] == ["custom"]
             assert ("endpoint" in words) is path.startswith("/endpoint/")
+
+
+@pytest.mark.parametrize("against", ["previous", "week", "off"])
+def test_rows_lead_to_the_requests_whatever_is_compared(
+    bound: Bound, anna: Browser, against: str
+) -> None:
+    send(bound, {"bilal": 2, "anna": 4})
+    for path in paths(bound):
+        page = anna.get(f"{path}?range=24h&against={against}").text
+        body = page[page.index("<tbody>") : page.index("</tbody>")]
+        links = [unescape(link) for link in re.findall(r'<a href="/dashboard([^"]+)"', body)]
+        assert len(links) == 2
+        for link, hits in zip(links, (4, 2), strict=True):
+            assert link.count("?") == 1
+            assert f"{hits} requests" in anna.get(link).text, link
 
 
 def test_search_and_pages(bound: Bound, anna: Browser) -> None:
