@@ -62,6 +62,7 @@ class Collector:
         self._faults = faults
         self._exceptions = exceptions
         self._raised = exceptions.raised
+        exceptions.measures = self.measures
         self._group = group_source(group_by)
         self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
@@ -102,6 +103,10 @@ class Collector:
             handler = self._measure
         handlers[endpoint] = handler
         return handler
+
+    def measures(self, endpoint: str) -> bool:
+        """Tell whether more is kept of an endpoint than the time of its last request."""
+        return (self._handlers.get(endpoint) or self._decide(endpoint)) == self._measure
 
     def _is_excluded(self, endpoint: str) -> bool:
         app = self._app()
