@@ -21,7 +21,7 @@ from ..faults import Faults
 from ..patterns import is_excluded_view, matches
 from ..records import MAX_NAME, UNMATCHED, RequestRecord
 from .exceptions import Exceptions
-from .exchange import Exchange
+from .exchange import Exchange, unannounced
 from .grouping import group_source
 from .watching import Watch, WatchedExchange
 
@@ -136,8 +136,10 @@ class Collector:
             # Nothing was sent yet, whatever status was announced: the server answers with 500.
             exchange.status = ""
             if exchange.endpoint is None:
+                exchange.status = unannounced(environ, error)
                 self._identify(exchange, True)
-            self._exceptions.escaped(error, environ, exchange.endpoint or "")
+            if not exchange.status:
+                self._exceptions.escaped(error, environ, exchange.endpoint or "")
             exchange.end()
             raise
         answer = exchange.around(body)
