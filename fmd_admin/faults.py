@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -38,18 +39,15 @@ class Faults:
         """Count the exception that is being handled under ``place``; log it once."""
         error = sys.exc_info()[1]
         kind = type(error).__name__
+        # It may be the host's code that makes an error's text: not while others wait for us.
+        last = LastFault(time.time_ns() // 1_000_000, _described(error))
         with self._lock:
             self._counts[place] += 1
-            self._last[place] = LastFault(time.time_ns() // 1_000_000, _described(error))
+            self._last[place] = last
             first = (place, kind) not in self._logged
             self._logged.add((place, kind))
         if first:
-            logger.error(
-                "fmd_admin: %s failed; the request is not affected. "
-                "Further failures of this kind are counted, not logged.",
-                place,
-                exc_info=error,
-            )
+            _log(place, error)
 
     def total(self) -> int:
         """Return how many faults were reported in this process."""
@@ -70,6 +68,17 @@ class Faults:
         self._counts.clear()
         self._last.clear()
         self._logged.clear()
+
+
+def _log(place: str, error: BaseException | None) -> None:
+    # A handler or filter of the host's may raise: the fault is counted, and the request goes on.
+    with suppress(Exception):
+        logger.error(
+            "fmd_admin: %s failed; the request is not affected. "
+            "Further failures of this kind are counted, not logged.",
+            place,
+            exc_info=error,
+        )
 
 
 def _described(error: BaseException | None) -> str:

@@ -21,7 +21,7 @@ from ..faults import Faults
 from ..patterns import is_excluded_view, matches
 from ..records import MAX_NAME, UNMATCHED, RequestRecord
 from .exceptions import Exceptions
-from .exchange import Exchange
+from .exchange import Exchange, unannounced
 from .grouping import group_source
 from .watching import Watch, WatchedExchange
 
@@ -62,6 +62,7 @@ class Collector:
         self._faults = faults
         self._exceptions = exceptions
         self._raised = exceptions.raised
+        exceptions.measures = self.measures
         self._group = group_source(group_by)
         self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
@@ -103,6 +104,10 @@ class Collector:
         handlers[endpoint] = handler
         return handler
 
+    def measures(self, endpoint: str) -> bool:
+        """Tell whether more is kept of an endpoint than the time of its last request."""
+        return (self._handlers.get(endpoint) or self._decide(endpoint)) == self._measure
+
     def _is_excluded(self, endpoint: str) -> bool:
         app = self._app()
         if app is None:
@@ -131,8 +136,10 @@ class Collector:
             # Nothing was sent yet, whatever status was announced: the server answers with 500.
             exchange.status = ""
             if exchange.endpoint is None:
+                exchange.status = unannounced(environ, error)
                 self._identify(exchange, True)
-            self._exceptions.escaped(error, environ, exchange.endpoint or "")
+            if not exchange.status:
+                self._exceptions.escaped(error, environ, exchange.endpoint or "")
             exchange.end()
             raise
         answer = exchange.around(body)

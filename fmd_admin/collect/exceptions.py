@@ -82,9 +82,11 @@ class Exceptions:
         self._cap = Cap(per_minute=PER_MINUTE)
         self._deep = DeepKeys(PER_MINUTE)
         self._rules = Rules()
+        #: Tells of which endpoints anything is kept; the collector knows.
+        self.measures: Callable[[str], bool] = bool
 
     def apply(self, rules: Rules) -> None:
-        """Take over levels and settings."""
+        """Take over settings."""
         self._rules = rules
 
     def watch(self, app: Flask) -> None:
@@ -141,7 +143,7 @@ class Exceptions:
         if environ is None and has_request_context():
             asked = request._get_current_object()  # type: ignore[attr-defined]
             environ, endpoint = asked.environ, asked.endpoint or UNMATCHED
-        if endpoint and not self._rules.level(endpoint):
+        if endpoint and not self.measures(endpoint):
             return
         marks = error.__dict__
         if _MARK in marks:

@@ -90,7 +90,8 @@ class Exchange:
         """Take the time of the end and hand the record over; later calls do nothing."""
         end_ns = perf_counter_ns()
         if self.endpoint is None:
-            # The host raised before it answered.
+            # The host has answered itself: nothing was announced.
+            self.status = unannounced(self.environ)
             self._identify(self, True)
         endpoint, self.endpoint = self.endpoint, ""
         append = self._append
@@ -169,6 +170,17 @@ class Exchange:
                 close()
         finally:
             self.end()
+
+
+def unannounced(environ: WSGIEnvironment, error: BaseException | None = None) -> str:
+    """Return the status of an answer that the host never started, empty if it failed.
+
+    WebSockets are such: a library takes the connection from the server, and when it is done with
+    it returns no body, or raises what the server takes for a client that is gone.
+    """
+    is_socket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    done = error is None or isinstance(error, (StopIteration, ConnectionError))
+    return "101 Switching Protocols" if is_socket and done else ""
 
 
 def is_whole(body: Any) -> bool:

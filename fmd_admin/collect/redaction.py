@@ -40,11 +40,30 @@ _QUERY_VALUE = re.compile(r"[^&#\r\n]*")
 _VALUE = re.compile(
     r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|(?![;,\s]\s{0,3}[^\s?&;,#="']{1,200}=)[^&#\r\n])*"""
 )
+#: As Python and JSON write a value.
+_WRITTEN = r"""[bu]?("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[\[{].*|[^\s,)}\]]+)"""
 _QUOTED_NAME = re.compile(
-    r"""(["'])([^"'\\]{1,200})\1(\s{0,3}:\s{0,3})"""
-    r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[\[{].*|[^\s,}\]]+)""",
-    re.DOTALL,
+    rf"""((["'])([^"'\\]{{1,200}})\2\s{{0,3}}:\s{{0,3}}){_WRITTEN}""", re.DOTALL
 )
+_PAIR = re.compile(
+    rf"""(\(\s{{0,3}}[bu]?(["'])([^"'\\]{{1,200}})\2\s{{0,3}},\s{{0,3}}){_WRITTEN}""", re.DOTALL
+)
+#: In sentences and headers: ``password: …``, ``token = …``.
+_SPOKEN_NAME = re.compile(
+    r"""(?<![\w.\[\]-])([\w.\[\]-]+)(\s{0,3}:\s{0,3}|\s{1,3}=\s{0,3})(?=[^\s=:])"""
+)
+#: Such a value ends where the name of the next one begins.
+_SPOKEN = re.compile(
+    r"""(?:"[^"\r\n]*"|'[^'\r\n]*'|(?![;,\s]\s{0,3}[\w.\[\]-]{1,100}\s?[:=])[^\r\n])*"""
+)
+_LINE = re.compile(r"[^\r\n]*")
+#: Behind a colon without a blank: a port, the line of a file, or the rest of a URL.
+_ADDRESS = re.compile(r"\d{1,5}(?!\w)|//")
+_BEGINS = frozenset("\t\n\r ([{\"',;")
+#: ``KeyError: 'user'`` names no secret.
+_ERROR_NAME = re.compile(r"(?:Error|Exception|Warning)$")
+#: What may stand in any other text as well: a secret like that is not looked for elsewhere.
+_WORDLIKE = re.compile(r"[^\W\d](?:[^\W\d]|[-./])*")
 _USER_INFO = re.compile(r"//([^/\s]+)@|//([^/\s:@]*:(?!\d+/)[^\s@]{1,200})@")
 _BEARER = re.compile(r"(?i)(?<![\w-])(bearer|basic)\s{1,3}([\w+/=.~-]{8,})")
 #: JSON web tokens go by many names.
@@ -114,18 +133,20 @@ class Redactor:
     def inside(self, text: str, quoted: int = 0) -> str:
         """Return ``text`` without the secrets in it.
 
-        Those are values of ``key=value`` pairs, also in URLs that are quoted in it, of JSON,
-        the users of URLs, and tokens that show what they are.
+        Those are values of ``key=value`` pairs, also in URLs that are quoted in it, of JSON, what
+        stands behind ``key:``, the users of URLs, and tokens that show what they are.
         """
         text = text[:_MAX_LOOK]
         if text.lstrip()[:1] in ("{", "["):
             text = self._json_text(text)
         text = _USER_INFO.sub(self._user, text)
-        text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-        text = _JWT.sub(HIDDEN, text)
+        text = _BEARER.sub(self._bearer, text)
+        text = _JWT.sub(lambda match: self.hide(match.group()), text)
         text = _QUOTED_NAME.sub(self._quoted_name, text)
+        text = _PAIR.sub(self._quoted_name, text)
         if "=" in text:
             text = self._pairs(text)
+        text = self._spoken(text)
         if "%" in text:
             text = _WORD.sub(lambda match: self._quoted(match.group(), quoted), text)
         return text
@@ -133,7 +154,7 @@ class Redactor:
     def source(self, line: str) -> str:
         """Return a line of code without the secrets that are written in it."""
         line = _USER_INFO.sub(self._user, line[:MAX_TEXT])
-        line = _BEARER.sub(rf"\1 {HIDDEN}", line)
+        line = _BEARER.sub(self._bearer, line)
         return _LITERAL_NAME.sub(self._literal, _JWT.sub(HIDDEN, line))
 
     def lines(self, text: str) -> str:
@@ -150,11 +171,45 @@ class Redactor:
         return f"//{HIDDEN}@"
 
     def _quoted_name(self, match: re.Match[str]) -> str:
-        quote_mark, name, colon, value = match.groups()
+        before, _, name, value = match.groups()
         if not self.hides(name):
             return match.group()
         self.hide(value)
-        return f'{quote_mark}{name}{quote_mark}{colon}"{HIDDEN}"'
+        return f'{before}"{HIDDEN}"'
+
+    def _bearer(self, match: re.Match[str]) -> str:
+        scheme, token = match.groups()
+        self._hide_spoken(token)
+        if scheme.lower() == "basic":
+            self.hide(_from_base64(token).partition(":")[2])
+        return f"{scheme} {HIDDEN}"
+
+    def _spoken(self, text: str) -> str:
+        kept: list[str] = []
+        end = 0
+        for match in _SPOKEN_NAME.finditer(text):
+            name, between = match.groups()
+            start, stop = match.span()
+            if start < end or not self.hides(name) or _ERROR_NAME.search(name):
+                continue
+            if between == ":" and (
+                (start and text[start - 1] not in _BEGINS) or _ADDRESS.match(text, stop)
+            ):
+                continue
+            value = (_LINE if _header_name(name) in _ALWAYS else _SPOKEN).match(text, stop)
+            if value is None or value.group().strip("\"'") == HIDDEN:
+                continue
+            self._hide_spoken(value.group())
+            kept += text[end:stop], HIDDEN
+            end = value.end()
+        return "".join(kept) + text[end:]
+
+    def _hide_spoken(self, value: str) -> None:
+        """Hide elsewhere what looks like a secret: a sentence may be about anything."""
+        for part in (value, *value.split(None, 2)[:2]):
+            found = part.strip(" \t.,;:!?()[]{}<>\"'")
+            if not _WORDLIKE.fullmatch(found):
+                self.hide(found)
 
     def _pairs(self, text: str) -> str:
         kept: list[str] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
-from .exchange import Exchange
+from .exchange import Exchange, unannounced
 from .frames import Frames
 from .means import Means
 from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
@@ -222,7 +222,8 @@ class WatchedExchange(Exchange):
         watch = self._watch
         watch.watcher.active.pop(self, None)
         if self.endpoint is None:
-            # The host raised before it answered.
+            # The host has answered itself: nothing was announced.
+            self.status = unannounced(self.environ)
             self._identify(self, True)
         endpoint, self.endpoint = self.endpoint, ""
         append = watch.append

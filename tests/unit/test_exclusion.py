@@ -11,7 +11,7 @@ from flask import Blueprint, Flask
 from flask.views import MethodView
 from sqlalchemy import func, select
 
-from fmd_admin import exclude
+from fmd_admin import capture, exclude
 from fmd_admin.errors import SettingsError
 from fmd_admin.settings import TABLE
 from fmd_admin.store import rollups
@@ -19,6 +19,7 @@ from fmd_admin.store.live import save_setting
 from fmd_admin.store.models import Day, Endpoint, Hour, HourStatus, Outlier, Profile, Request
 from fmd_admin.store.visitor_models import VisitorDay
 
+from ..exceptions import stored_groups
 from ..support import Bound, get
 from .admin.browser import Browser
 
@@ -92,6 +93,35 @@ def test_at_no_level(bind: Bind, host: Flask, level: int) -> None:
         for table in (Request, Outlier, Profile, Hour):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
     assert bound.monitor.faults.total() == 0
+
+
+def test_exceptions_of_what_is_left_out(bind: Bind, host: Flask) -> None:
+    def handled() -> None:
+        try:
+            raise LookupError("handled")
+        except LookupError as error:
+            capture(error)
+
+    def fails() -> str:
+        handled()
+        raise ValueError("unhandled")
+
+    host.add_url_rule("/by-setting", "by_setting", fails)
+    host.add_url_rule("/by-decorator", "by_decorator", exclude(lambda: fails()))
+    host.add_url_rule("/measured", "measured", fails)
+    bound = bind(host, exclude="by_setting")
+    for path in ("/by-setting", "/by-decorator"):
+        assert host.test_client().get(path).status_code == 500
+    assert names(bound) == set()
+    assert stored_groups(bound.monitor.store) == {}
+    assert bound.monitor.exceptions.raised == {}
+    assert host.test_client().get("/measured").status_code == 500
+    with host.app_context():
+        handled()
+    bound.monitor.recorder.flush()
+    counts = [one.counts for one in stored_groups(bound.monitor.store).values()]
+    assert sorted(sum(count.values()) for count in counts) == [1, 2]
+    assert {place[0] for count in counts for place in count} == {"measured", None}
 
 
 def test_the_decorator(bind: Bind, host: Flask) -> None:

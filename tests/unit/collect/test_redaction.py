@@ -139,9 +139,74 @@ def test_texts_with_secrets_in_them(redactor: Redactor, text: str) -> None:
     assert HIDDEN in shown or "%5Bhidden%5D" in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"password: {SECRET}", "password: [hidden]"),
+        (f"no, password : {SECRET} is wrong", "no, password : [hidden]"),
+        (f"password = {SECRET}", "password = [hidden]"),
+        (f"password:{SECRET}", "password:[hidden]"),
+        (f"user: anna, password: {SECRET}, age: 7", "user: anna, password: [hidden], age: 7"),
+        (f"a 'token: x {SECRET}' b", "a 'token: [hidden]"),
+        (f"token: 'x, y: {SECRET}'", "token: [hidden]"),
+        (f"Host: h\nX-Api-Key: {SECRET}\nAccept: a", "Host: h\nX-Api-Key: [hidden]\nAccept: a"),
+        (f"Cookie: theme=dark; x={SECRET}", "Cookie: [hidden]"),
+        (f'Authorization: Digest u="a", r="{SECRET}"', "Authorization: [hidden]"),
+        (f"user[password]: {SECRET}", "user[password]: [hidden]"),
+        (f"spring.password.old: {SECRET}", "spring.password.old: [hidden]"),
+        (f"[('a', 'b'), ('password', '{SECRET}')]", "[('a', 'b'), ('password', \"[hidden]\")]"),
+        (f"[(b'password', b'x {SECRET}')]", "[(b'password', \"[hidden]\")]"),
+        (f"{{b'password': b'x {SECRET}'}}", "{b'password': \"[hidden]\"}"),
+        (f"[('token', ['{SECRET}'])]", "[('token', \"[hidden]\""),
+    ],
+)
+def test_sentences_with_secrets_in_them(redactor: Redactor, text: str, shown: str) -> None:
+    assert redactor.finish(redactor.inside(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KeyError: 'user'",
+        "TokenError: no user",
+        "http://keycloak:8080/users",
+        "auth-service:8000",
+        "auth.py:12: no user",
+        "/a?sort=key:asc&page=2",
+        "key::text",
+        "session not found: 12",
+        "the key 'user' is not there",
+    ],
+)
+def test_sentences_without_secrets_stay(redactor: Redactor, text: str) -> None:
+    assert redactor.finish(redactor.inside(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password: {SECRET}",
+        f"password = {SECRET} for anna",
+        f"('password', '{SECRET}')",
+        f"Bearer {SECRET}",
+        f"Basic {base64.b64encode(f'anna:{SECRET}'.encode()).decode()}",
+    ],
+)
+def test_secrets_of_sentences_are_known_then(redactor: Redactor, text: str) -> None:
+    redactor.inside(text)
+    assert redactor.finish(f"again {SECRET}!") == f"again {HIDDEN}!"
+
+
+def test_words_of_sentences_take_nothing_out_of_other_texts(redactor: Redactor) -> None:
+    for text in ("invalid token: user", "missing key: 'user_id'", "Basic authentication failed"):
+        redactor.inside(text)
+    assert redactor.finish("user user_id authentication") == "user user_id authentication"
+
+
 def test_json_web_tokens_show_what_they_are(redactor: Redactor) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
     assert redactor.value("HTTP_X_IDENTITY", f"v1 {token};") == f"v1 {HIDDEN};"
+    assert redactor.finish(f"again {token}") == f"again {HIDDEN}"
 
 
 def test_cookies_keep_their_names(redactor: Redactor) -> None:
@@ -291,7 +356,8 @@ def test_lines_of_code(redactor: Redactor, line: str, shown: str) -> None:
 
 PIECES = (
     'a|=a|//a:b|"|\'"|-eyJ|%41|a=%41&|;| a|token=a;|{|{"a":|bearer |token="|%25|a=|%2525252541|'
-    "token=|\\|'a':|eyJaaaa.|@//:"
+    "token=|\\|'a':|eyJaaaa.|@//:|token: |key : |a, |a:|('token', |('a', |password = 'a "
+    "|key:a\n|a.a[|Cookie: |token: a; |token: a, b: "
 )
 
 
