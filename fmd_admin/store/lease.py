@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache, partial
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import LeaseLostError
@@ -19,6 +20,17 @@ FREE = ""
 def pause_holders(connection: Connection) -> None:
     """Keep the holders of leases from changing anything until this write transaction ends."""
     connection.execute(select(LeaseRow.term).with_for_update())
+
+
+@cache
+def _raise_beat() -> Update:
+    # Built once: it runs in each transaction of a job, and once a second.
+    mine = (
+        LeaseRow.name == bindparam("of_name"),
+        LeaseRow.owner == bindparam("of_owner"),
+        LeaseRow.term == bindparam("of_term"),
+    )
+    return update(LeaseRow).where(*mine).values(beat=LeaseRow.beat + 1)
 
 
 class Lease:
@@ -61,8 +73,7 @@ class Lease:
         or not, which the next tick finds out.
         """
         if self._term is not None:
-            beat = update(LeaseRow).where(self._mine(self._term)).values(beat=LeaseRow.beat + 1)
-            if self._change(beat):
+            if self._store.transact(partial(self._raise_beat, term=self._term)):
                 return True
             self._term = self._seen = None
         return self._try_take()
@@ -74,12 +85,8 @@ class Lease:
         LeaseLostError.
         """
         term = self._term
-        if term is not None:
-            kept = connection.execute(
-                update(LeaseRow).where(self._mine(term)).values(beat=LeaseRow.beat + 1)
-            )
-            if kept.rowcount:
-                return
+        if term is not None and self._raise_beat(connection, term):
+            return
         raise LeaseLostError(
             f"The lease {self._name!r} is held by another process now. Nothing needs to be done: "
             "that one runs the jobs."
@@ -89,10 +96,16 @@ class Lease:
         """Give the lease back, if it is held, so that another process need not wait for it."""
         if self._term is None:
             return
-        mine = self._mine(self._term)
+        term = self._term
         self._term = self._seen = None
         # The row stays: its term must never go back to a number it had before.
-        self._change(update(LeaseRow).where(mine).values(owner=FREE))
+        self._change(
+            update(LeaseRow)
+            .where(
+                LeaseRow.name == self._name, LeaseRow.owner == self._owner, LeaseRow.term == term
+            )
+            .values(owner=FREE)
+        )
 
     def forget(self) -> None:
         """Know nothing of a lease any more, as a child after a fork."""
@@ -102,10 +115,10 @@ class Lease:
         """Run an update in a transaction of its own; return how many rows it met."""
         return self._store.transact(lambda connection: connection.execute(statement).rowcount)
 
-    def _mine(self, term: int) -> ColumnElement[bool]:
-        return and_(
-            LeaseRow.name == self._name, LeaseRow.owner == self._owner, LeaseRow.term == term
-        )
+    def _raise_beat(self, connection: Connection, term: int) -> int:
+        """Show that its holder lives; return 0 if that is another one."""
+        mine = {"of_name": self._name, "of_owner": self._owner, "of_term": term}
+        return connection.execute(_raise_beat(), mine).rowcount
 
     def _try_take(self) -> bool:
         with self._store.read() as connection:
