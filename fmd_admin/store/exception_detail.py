@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..records import Block, Occurrence
-from .inflate import inflate
+from .inflate import deflate, inflate
 
 
 class StoredFrame(NamedTuple):
@@ -65,7 +64,7 @@ def encode(occurrence: Occurrence, blocks: Mapping[Block, int]) -> bytes:
     }
     text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
     # Half characters come in with messages and names of files; no page could show them.
-    return zlib.compress(text.encode("utf-8", "replace"))
+    return deflate(text.encode("utf-8", "replace"))
 
 
 def decode(data: bytes) -> ExceptionDetail:

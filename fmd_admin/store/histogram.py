@@ -86,7 +86,8 @@ def _dense(first: int, lanes: list[int], used: int, *, pack: bool = True) -> byt
     # Deflate saves much only where most counts are 0, and doubles the time of an addition.
     if not pack or 2 * used > len(lanes):
         return struct.pack("<BH", width, first) + plain
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15, 5)
+    # A window as small as the longest of these: to clear a larger one takes longer than the rest.
+    packer = zlib.compressobj(6, zlib.DEFLATED, -12, 5)
     return struct.pack("<BH", PACKED | width, first) + packer.compress(plain) + packer.flush()
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from ..records import Frame, Outlier
-from .inflate import inflate
+from .inflate import deflate, inflate
 
 
 class SourceFrame(NamedTuple):
@@ -60,7 +59,7 @@ def encode(outlier: Outlier, source: Callable[[Frame], str]) -> bytes:
     )
     text = json.dumps(asdict(detail), separators=(",", ":"), ensure_ascii=False)
     # Half characters come in with environments and names of files; no page could show them.
-    return zlib.compress(text.encode("utf-8", "replace"))
+    return deflate(text.encode("utf-8", "replace"))
 
 
 def decode(data: bytes) -> Detail:

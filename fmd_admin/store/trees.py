@@ -6,12 +6,11 @@ A tree is kept in preorder, a row a node, so that nothing here depends on how de
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..records import Frame, ProfileNode
-from .inflate import inflate
+from .inflate import deflate, inflate
 
 
 class TreeRow(NamedTuple):
@@ -48,7 +47,7 @@ def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
         depth, node = waiting.pop()
         rows.append((depth, ids[node.frame], round(node.total_ms * 1000), node.hits))
         waiting.extend((depth + 1, child) for child in reversed(node.children))
-    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
+    return deflate(json.dumps(rows, separators=(",", ":")).encode())
 
 
 def decode(data: bytes) -> list[TreeRow]:

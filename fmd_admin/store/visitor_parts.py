@@ -30,7 +30,7 @@ from itertools import accumulate, pairwise
 from ..errors import StoreError
 from . import histogram
 from .columns import more_than, pack, unpack
-from .inflate import inflate
+from .inflate import deflate, inflate
 from .kept import Kept
 
 #: The id of all visitors over the cap of their day together: no row has it.
@@ -45,7 +45,7 @@ _HEAD = struct.Struct("<I")
 _LEVEL = 2
 #: Visitors whose shapes are deflated together.
 BLOCK = 512
-#: What shapes in blocks begin with; those of a single one begin as zlib's streams do, with 0x78.
+#: What shapes in blocks begin with; those of a single one begin as zlib's streams do: not with 0.
 _BLOCKS = b"\0"
 #: One visitor alone is found quickly; for more than this share of all, all are gone through.
 _FEW = 16
@@ -161,14 +161,14 @@ def encode(entries: Mapping[int, Entry], shaped: bool) -> tuple[bytes, bytes]:
     hits = [row[0] for row in rows]
     figures = _HEAD.pack(len(ids)) + pack(ids) + pack(hits) + pack([row[1] for row in rows])
     if not shaped:
-        return zlib.compress(figures, _LEVEL), b""
+        return deflate(figures, _LEVEL), b""
     blocks = [_shapes(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
     if len(blocks) == 1:
         shapes = blocks[0]
     else:
         head = _BLOCKS + _HEAD.pack(len(blocks)) + pack([len(block) for block in blocks])
         shapes = b"".join((head, *blocks))
-    return zlib.compress(figures, _LEVEL), shapes
+    return deflate(figures, _LEVEL), shapes
 
 
 def _shapes(rows: Sequence[Entry]) -> bytes:
@@ -179,7 +179,7 @@ def _shapes(rows: Sequence[Entry]) -> bytes:
         pack([row[3] for row in several]),
         pack([len(stored) for stored in many]),
     )
-    return zlib.compress(b"".join((*columns, *many)), _LEVEL)
+    return deflate(b"".join((*columns, *many)), _LEVEL)
 
 
 def _split(shapes: bytes, size: int) -> tuple[list[bytes], int]:

@@ -9,7 +9,7 @@ import pytest
 
 from fmd_admin.errors import StoreError
 from fmd_admin.store import outlier_detail, trees
-from fmd_admin.store.inflate import LARGEST, inflate
+from fmd_admin.store.inflate import LARGEST, deflate, inflate
 from fmd_admin.store.visitor_parts import Part
 
 
@@ -17,6 +17,14 @@ from fmd_admin.store.visitor_parts import Part
 def test_what_fits_comes_back(size: int) -> None:
     data = bytes(range(size))
     assert inflate(zlib.compress(data), 100) == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 2_000, 2_999, 3_000, 3_001, 100_000])
+def test_what_was_deflated_comes_back_from_as_few_bytes_as_zlibs(size: int) -> None:
+    data = b"".join(b"%d," % (number * number % 1009) for number in range(size))[:size]
+    assert len(data) == size
+    assert inflate(deflate(data)) == data
+    assert len(deflate(data)) <= len(zlib.compress(data)) + 8
 
 
 def test_what_is_larger_or_cut_off_is_refused() -> None:
