@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, make_response, url_for
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -72,6 +74,7 @@ def init_problems(app: Flask) -> None:
     """Show every error in the panel's look."""
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(SchemaError, _schema)
+    app.register_error_handler(NoConnectionLeft, _busy)
     app.register_error_handler(HTTPException, _http)
 
 
@@ -81,6 +84,12 @@ def _csrf(error: CSRFError) -> BaseResponse:
 
 def _schema(error: SchemaError) -> BaseResponse:
     return _answer(503, SCHEMA, str(error))
+
+
+def _busy(_error: NoConnectionLeft) -> BaseResponse:
+    """All connections are in use, and that for half a minute: the database hangs."""
+    current_app.log_exception(sys.exc_info())
+    return _answer(503, PROBLEMS[503], None)
 
 
 def _http(error: HTTPException) -> BaseResponse:
