@@ -229,6 +229,9 @@ class Monitor:
                 self._refused = str(error)
                 raise
             opening.say_timezone(self.store)
+            if self.panel is not None:
+                # Not by the first page, which could have to wait for who writes.
+                self._secret()
             self._refused = None
             self._ready = True
 

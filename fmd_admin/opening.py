@@ -7,11 +7,12 @@ import secrets
 import click
 
 from .store import accounts, schema
-from .store.live import LiveConfig, internal_value, keep_timezone, kept_timezone
+from .store.live import LiveConfig, internal_value, keep_timezone, kept_timezone, known_value
 from .store.store import Store
 
 #: In click's context while ``flask fmd migrate`` runs.
 MIGRATING = "fmd_admin.migrating"
+_KEY = "_secret_key"
 
 
 def migrating() -> bool:
@@ -48,9 +49,14 @@ def say_timezone(store: Store) -> None:
 
 def kept_secret(store: Store) -> bytes:
     """Return the session key that all panels on this database share, made on first use."""
-    return store.transact(
-        lambda connection: internal_value(connection, "_secret_key", lambda: secrets.token_hex(32))
-    ).encode()
+    # It is there but for the first time ever; who writes waits for others that do.
+    with store.read() as connection:
+        found = known_value(connection, _KEY)
+    if found is None:
+        found = store.transact(
+            lambda connection: internal_value(connection, _KEY, lambda: secrets.token_hex(32))
+        )
+    return found.encode()
 
 
 def announce(credentials: accounts.Credentials, login: str) -> None:

@@ -116,6 +116,7 @@ class Standalone:
             if not self._ready and not opening.migrating():
                 opening.prepare(self.store, self.config, login="the panel's /login")
                 self._take_timezone()
+                self._secret()
                 self._ready = True
 
     def _look(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, make_response, url_for
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -77,6 +79,7 @@ def init_problems(app: Flask) -> None:
     """Show every error in the panel's look."""
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(SchemaError, _schema)
+    app.register_error_handler(NoConnectionLeft, _busy)
     app.register_error_handler(HTTPException, _http)
 
 
@@ -86,6 +89,12 @@ def _csrf(error: CSRFError) -> BaseResponse:
 
 def _schema(error: SchemaError) -> BaseResponse:
     return _answer(503, SCHEMA, str(error))
+
+
+def _busy(_error: NoConnectionLeft) -> BaseResponse:
+    """All connections are in use, and that for half a minute: the database hangs."""
+    current_app.log_exception(sys.exc_info())
+    return _answer(503, PROBLEMS[503], None)
 
 
 def _http(error: HTTPException) -> BaseResponse:
@@ -104,8 +113,6 @@ def _http(error: HTTPException) -> BaseResponse:
     # A text that a view gave says more than werkzeug's own.
     told = error.description if error.description != default and code < 500 else None
     response = _answer(code, problem, told)
-    if code == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
@@ -124,6 +131,13 @@ def _is_locked(error: BaseException | None) -> bool:
 
 
 def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
+    response = _page_or_text(code, problem, told)
+    if code == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _page_or_text(code: int, problem: Problem, told: str | None) -> BaseResponse:
     if not wants_page():
         parts = (f"{problem.title}.", told, problem.mend)
         return plain_answer(code, " ".join(part for part in parts if part))

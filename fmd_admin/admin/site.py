@@ -79,7 +79,8 @@ class PanelApp(Flask):
     @property
     def secret_key(self) -> bytes:  # type: ignore[override]
         """The key of sessions and forms: derived on use, never the host's own."""
-        return panel_of(self).secret()
+        # Sessions are opened before the request is dispatched.
+        return read_again(panel_of(self).secret)
 
     @property
     def permanent_session_lifetime(self) -> timedelta:  # type: ignore[override]

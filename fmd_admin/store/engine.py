@@ -115,7 +115,7 @@ def configure(engine: Engine, url: URL, several: hosts.Hosts = ()) -> None:
     if name in MYSQL:
         event.listen(engine, "begin", _mysql_begin)
         if several:
-            hosts.install(engine, several)
+            hosts.install(engine, several, CONNECT_TIMEOUT_S)
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -55,19 +55,23 @@ def split(url: URL) -> tuple[URL, Hosts]:
     return rest.set(host=found[0][0], port=found[0][1]), found
 
 
-def install(engine: Engine, hosts: Hosts) -> None:
-    """Make connections of ``engine`` to the first host that takes writes, from the last on."""
+def install(engine: Engine, hosts: Hosts, patience_s: float) -> None:
+    """Make connections of ``engine`` to the first host that takes writes, from the last on.
+
+    A host that says nothing for ``patience_s`` while it is connected to or looked after is given
+    up; with queries a server may take its time.
+    """
     # The host of the last connection, as an index. Threads may race for it: it is a hint.
     last = [0]
 
     def connect(dialect: Dialect, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         failure: Exception | None = None
-        for step in range(len(hosts)):
-            index = (last[0] + step) % len(hosts)
+        for index in [*range(last[0], len(hosts)), *range(last[0])]:
             host, port = hosts[index]
+            # Not into ``named``: it belongs to the engine, for all threads.
+            here = {**named, "host": host, "port": port, "read_timeout": patience_s}
             try:
-                # Not into ``named``: it belongs to the engine, for all threads.
-                made = dialect.connect(*arguments, **{**named, "host": host, "port": port})
+                made = dialect.connect(*arguments, **here)
             except Exception as error:  # noqa: BLE001 - the driver's, raised if no host is left
                 failure = error
                 continue
@@ -77,6 +81,7 @@ def install(engine: Engine, hosts: Hosts) -> None:
                 failure, usable = error, False
             if usable:
                 last[0] = index
+                made._read_timeout = named.get("read_timeout")
                 return made
             made.close()
         if failure is None:
@@ -86,7 +91,28 @@ def install(engine: Engine, hosts: Hosts) -> None:
             )
         raise failure
 
+    def lost(connection: Any, _record: Any, error: BaseException | None) -> None:
+        # It would be asked first, and may say nothing for as long again.
+        if error is not None and (connection.host, connection.port) == tuple(hosts[last[0]]):
+            last[0] = (last[0] + 1) % len(hosts)
+
     event.listen(engine, "do_connect", connect)
+    event.listen(engine, "invalidate", lost)
+    _ping_soon(engine.dialect, patience_s)
+
+
+def _ping_soon(dialect: Dialect, patience_s: float) -> None:
+    """Give a connection up before its use where its host does not answer in ``patience_s``."""
+    ping = dialect.do_ping
+
+    def soon(connection: Any) -> bool:
+        usual_s, connection._read_timeout = connection._read_timeout, patience_s
+        try:
+            return ping(connection)
+        finally:
+            connection._read_timeout = usual_s
+
+    dialect.do_ping = soon  # type: ignore[assignment,method-assign]
 
 
 def note_errors(engine: Engine, url: URL) -> None:

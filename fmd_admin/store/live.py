@@ -101,12 +101,17 @@ def reset_setting(connection: Connection, name: str) -> None:
     bump(connection)
 
 
+def known_value(connection: Connection, name: str) -> str | None:
+    """Return the internal value ``name``, None if nobody made it."""
+    return connection.scalar(select(SavedSetting.value).where(SavedSetting.name == name))
+
+
 def internal_value(connection: Connection, name: str, make: Callable[[], str]) -> str:
     """Return the internal value ``name`` (it begins with ``_``), made once for all processes.
 
     To be called in a write transaction.
     """
-    found = connection.scalar(select(SavedSetting.value).where(SavedSetting.name == name))
+    found = known_value(connection, name)
     if found is not None:
         return found
     value = make()
@@ -120,7 +125,7 @@ def internal_value(connection: Connection, name: str, make: Callable[[], str]) -
 
 def kept_timezone(connection: Connection) -> str | None:
     """Return the time zone that hours and days are counted in, None before an app has begun."""
-    return connection.scalar(select(SavedSetting.value).where(SavedSetting.name == _TIMEZONE))
+    return known_value(connection, _TIMEZONE)
 
 
 def keep_timezone(connection: Connection, name: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -11,11 +13,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from fmd_admin.store import engine
 from fmd_admin.store.accounts import accounts
 from fmd_admin.store.live import save_setting
 from fmd_admin.store.throttle import LIMITS
 
-from ...support import Bound
+from ...support import Bound, database_url
 from .browser import PASSWORD, PREFIX, Browser
 
 
@@ -126,6 +129,21 @@ def test_key_without_a_host_key_is_shared_by_processes(
     other.client.set_cookie("fmd_session", browser.cookie(), path=PREFIX)
     assert other.is_in()
     assert one.app.secret_key is None
+
+
+def test_the_first_page_of_a_process_waits_for_nobody_who_writes(
+    bind: Callable[..., Bound], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind(Flask("one"))
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0)
+    two = bind(Flask("two"), spool="off", database=database_url(tmp_path))
+    # Without its thread: it would say each second that it cannot write.
+    monkeypatch.setattr(two.monitor.recorder, "start", int)
+    other = sqlite3.connect(tmp_path / "fmd.db", isolation_level=None)
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        two.monitor._kept_secret = None
+        assert Browser(two.app).get("/login").status_code == 200
 
 
 def test_late_host_key_counts(bound: Bound, anna: Browser) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from fmd_admin.admin import read_again
 
@@ -85,3 +86,21 @@ def test_a_row_that_is_not_there_stays_missing(bound: Bound, one_row: Browser) -
     finally:
         event.remove(bound.monitor.store.engine, "rollback", close)
     assert ended
+
+
+def test_a_page_for_which_no_connection_is_left_says_so(
+    bound: Bound, one_row: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All hang; a page has waited for half a minute by then."""
+
+    def refuse(*_arguments: Any) -> None:
+        raise NoConnectionLeft("QueuePool limit reached")
+
+    event.listen(bound.monitor.store.engine, "before_cursor_execute", refuse)
+    try:
+        answer = one_row.get("/overview")
+    finally:
+        event.remove(bound.monitor.store.engine, "before_cursor_execute", refuse)
+    assert answer.status_code == 503
+    assert "The database does not answer" in answer.text
+    assert "QueuePool limit reached" in caplog.text

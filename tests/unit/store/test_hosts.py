@@ -133,7 +133,64 @@ def test_a_try_leaves_what_belongs_to_the_engine_alone() -> None:
         seen.append(named["port"])
 
     event.listen(engine, "do_connect", see)
-    hosts.install(engine, [("127.0.0.1", 1), ("127.0.0.1", 2)])
+    hosts.install(engine, [("127.0.0.1", 1), ("127.0.0.1", 2)], 1.0)
     for _ in range(2):
         failure(engine.connect)
     assert seen == [3, 3]
+
+
+class FakeConnection:
+    """A PyMySQL connection to a host that takes writes; keeps how long each read may take."""
+
+    def __init__(self, host: str, port: int, read_timeout: float, **_named: Any) -> None:
+        self.host, self.port = host, port
+        self._read_timeout = read_timeout
+        self.reads: list[float] = []
+
+    def ping(self, _reconnect: bool = False) -> None:
+        self.reads.append(self._read_timeout)
+
+    def cursor(self) -> FakeConnection:
+        return self
+
+    def execute(self, _statement: str) -> None:
+        self.ping()
+
+    def fetchone(self) -> None:
+        return None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_a_host_that_says_nothing_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen one takes connections as before: the kernel does that."""
+    engine = create_engine("mysql+pymysql://a:b@/c")
+    hosts.install(engine, [("x", 1), ("y", 2)], 5.0)
+    dialect = engine.dialect
+    monkeypatch.setattr(dialect, "connect", FakeConnection)
+    [connect] = dialect.dispatch.do_connect  # type: ignore[attr-defined]
+
+    def new() -> FakeConnection:
+        made = connect(dialect, None, [], {"read_timeout": 60.0})
+        assert isinstance(made, FakeConnection)
+        return made
+
+    first = new()
+    assert set(first.reads) == {5.0}
+    assert first._read_timeout == 60.0
+    first.reads.clear()
+    dialect.do_ping(first)  # type: ignore[arg-type]
+    assert (first.reads, first._read_timeout) == ([5.0], 60.0)
+    assert new().host == "x"
+    [lost] = engine.pool.dispatch.invalidate  # type: ignore[attr-defined]
+    lost(first, None, OSError("cut"))
+    second = new()
+    assert second.host == "y"
+    # Another connection to the host that is out of use already.
+    lost(first, None, OSError("cut"))
+    assert new().host == "y"
+    lost(second, None, None)  # It was only closed.
+    assert new().host == "y"
+    lost(second, None, OSError("cut"))
+    assert new().host == "x"
