@@ -74,6 +74,8 @@ KINDS: Mapping[str, Kind] = {
     "no_requests": Kind("No requests", "Nothing was requested for this long.", windowed=True),
     "drops": Kind("Requests not stored", "fmd_admin itself dropped requests.", scoped=False),
 }
+#: Kinds whose value is a quantile, and which.
+QUANTILE_KINDS: Mapping[str, float] = {"p95": 0.95, "median": 0.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ def value_of(rule: Rule, total: Total) -> float | None:
         return None
     if rule.kind == "error_share":
         return 100 * total.errors / total.hits
-    return total.quantiles((0.95 if rule.kind == "p95" else 0.5,))[0]
+    return total.quantiles((QUANTILE_KINDS[rule.kind],))[0]
 
 
 def _texts(rule: Rule, name: str, value: float | None) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from ..store.models import Version
 from ..store.types import from_millis
 from .measured import Asked
 from .scope import Scope
+from .search import holds
 from .table import Column, Table
 
 OPEN, RESOLVED, RETURNED = "open", "resolved", "returned"
@@ -180,12 +181,11 @@ def conditions(scope: Scope) -> list[ColumnElement[bool]]:
     return found
 
 
-def _search(text: str) -> ColumnElement[bool]:
+def _search(text: str, dialect: str) -> ColumnElement[bool]:
     group = ExceptionGroup
     columns = (group.type, group.module, group.function, group.behind)
     found = [
-        or_(*(func.lower(column).contains(word, autoescape=True) for column in columns))
-        for word in text.lower().split()[:10]
+        or_(*(holds(column, word, dialect) for column in columns)) for word in text.split()[:10]
     ]
     return and_(*found)
 
@@ -219,7 +219,7 @@ def groups(connection: Connection, scope: Scope, asked: Asked, wanted: Wanted) -
         states = (OPEN, RETURNED) if wanted.state == OPEN else (wanted.state,)
         query = query.where(STATE.in_(states))
     if wanted.search:
-        query = query.where(_search(wanted.search))
+        query = query.where(_search(wanted.search, connection.dialect.name))
     column = {
         "last": sums.c.last,
         "first": group.first_seen,

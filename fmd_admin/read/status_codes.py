@@ -201,14 +201,17 @@ def is_error() -> ColumnElement[bool]:
 def _codes(found: Iterable[Mapping[int, int]], top: int) -> list[int]:
     """Return the codes with the most hits in the order of their numbers, OTHER behind them."""
     counts = _together(found)
+    # A status of 0, as imports may have, is no code either: it is among the others.
+    known = sorted(counts.keys() - {OTHER})
     if len(counts) <= top + 1:
-        return sorted(counts)
-    return [*sorted(sorted(counts, key=lambda code: (-counts[code], code))[:top]), OTHER]
+        return [*known, OTHER] if OTHER in counts else known
+    return [*sorted(sorted(known, key=lambda code: (-counts[code], code))[:top]), OTHER]
 
 
 def _row(counts: Mapping[int, int], codes: list[int]) -> list[int]:
     row = [counts.get(code, 0) for code in codes]
     if codes and codes[-1] == OTHER:
+        row[-1] = 0
         row[-1] = sum(counts.values()) - sum(row)
     return row
 

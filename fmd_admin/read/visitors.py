@@ -28,6 +28,7 @@ from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
 from .scope import Scope
+from .search import holds
 
 _NS_PER_MS = 1_000_000
 _NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
@@ -286,7 +287,7 @@ class Visitors:
 
     def _search(self, text: str) -> set[int]:
         table = _NAMES[self.kind]
-        matches = func.lower(table.name).contains(text.lower(), autoescape=True)
+        matches = holds(table.name, text, self._connection.dialect.name)
         return set(self._connection.scalars(select(table.id).where(matches)))
 
     def _names(self, ids: Sequence[int]) -> dict[int, str]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, literal_column, or_, select
 
 from ...errors import ScopeError
+from ...read.search import holds
 from ...store.aggregate import FIRST_ERROR
 from ...store.job_models import CustomGraph, CustomGraphValue
 from ...store.models import Client, Endpoint, Group, Request, db
@@ -92,8 +93,7 @@ def fields(filters: Sequence[Filter], connection: Connection, asked: Any) -> lis
 
 def contains(column: Any, text: str) -> ColumnElement[bool]:
     """Return the condition that ``column`` holds ``text``, in any case."""
-    condition: ColumnElement[bool] = func.lower(column).contains(text.lower(), autoescape=True)
-    return condition
+    return holds(column, text, db.engine.dialect.name)
 
 
 Condition = Callable[[str], ColumnElement[bool]]

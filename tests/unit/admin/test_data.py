@@ -110,6 +110,7 @@ FILTERS = [
     ("min_ms=700", lambda i: (i * 7) % 1000 + 0.5 >= 700),
     ("search=SEARCH", lambda i: i % 4 == 1),
     ("search=b_n", lambda i: i % 3 == 1 and i % 5),
+    ("search=äb", lambda i: False),
     ("search=198.51", lambda i: i % 2 == 1 and i % 7),
     ("search=%25", lambda i: False),
     ("search=x%00y", lambda i: False),

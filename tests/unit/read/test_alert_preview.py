@@ -13,13 +13,14 @@ import pytest
 from scipy import stats
 from sqlalchemy import update
 
-from fmd_admin.read.alert_preview import DAYS, preview
-from fmd_admin.read.alert_rules import MIN_HITS, Rule
+from fmd_admin.read.alert_preview import DAYS, Window, preview
+from fmd_admin.read.alert_rules import MIN_HITS, Rule, value_of
+from fmd_admin.read.buckets import Total, together
 from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.records import Batch, RaisedCount, Row
-from fmd_admin.store import schema
+from fmd_admin.store import histogram, schema
 from fmd_admin.store.exception_models import ExceptionGroup
-from fmd_admin.store.models import Version
+from fmd_admin.store.models import Endpoint, Version
 from fmd_admin.store.writer import BatchWriter
 
 from ...profiles import outlier, store_batch
@@ -120,6 +121,63 @@ def test_the_number_is_that_of_a_count_by_hand(tmp_path: Path, zone: str, now: d
         expected = by_hand(rule, rows, local, list(names))
         assert found == expected, rule
         assert expected > 0
+    store.close()
+
+
+def random_hour(chance: random.Random) -> Total | None:
+    if chance.random() < 0.3:
+        return None
+    hour, middle = Total(), chance.choice((0, 3, 6))
+    durations = [chance.lognormvariate(middle, 0.5) for _ in range(25)]
+    hour.hits, hour.errors = len(durations), chance.randrange(4)
+    hour.min_ms, hour.max_ms = min(durations), max(durations)
+    counts = Counter(histogram.bucket(duration) for duration in durations)
+    hour.parts = [histogram.encode(counts)]
+    return hour
+
+
+@pytest.mark.parametrize("kind", ["p95", "median", "error_share", "no_requests", "outliers"])
+@pytest.mark.parametrize("window_h", [1, 3, 24])
+def test_a_moving_window_holds_what_its_hours_add_up_to(kind: str, window_h: int) -> None:
+    chance = random.Random(7)
+    rule = make_rule(kind, window_h=window_h)
+    window, hours = Window(rule), [random_hour(chance) for _ in range(80)]
+    values = []
+    for number, hour in enumerate(hours, 1):
+        window.move(hour)
+        there = [one for one in hours[max(number - window_h, 0) : number] if one is not None]
+        expected = together(there)
+        if kind == "outliers":
+            assert window.value() == expected.hits
+        else:
+            assert window.value() == value_of(rule, expected)
+        values.append(window.value())
+    assert len(set(values)) > 1
+
+
+def test_silence_begins_with_what_was_measured_first(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    schema.migrate(store)
+    now_ms = 1_795_387_000_000
+    hour_ms = now_ms // HOUR_MS * HOUR_MS
+    rule = make_rule("no_requests")
+    with store.read() as connection:
+        assert preview(connection, rule, now_ms, store.timezone) == 0
+    # a: 30 hours ago and each hour since, but for 5 of them; b only 10 hours ago.
+    hours = [n for n in range(1, 31) if n not in (3, 4, 12, 20, 29)]
+    rows = [Row(hour_ms - n * HOUR_MS, "a", 5.0, 200, "GET", None, None) for n in hours]
+    rows.append(Row(hour_ms - 10 * HOUR_MS, "b", 5.0, 200, "GET", None, None))
+    BatchWriter(store, lambda: 1).write(Batch("w", 1, "1", rows))
+    with store.write() as connection:
+        for name, first in (("a", 30), ("b", 10)):
+            mine = update(Endpoint).where(Endpoint.name == name)
+            connection.execute(mine.values(first_seen=hour_ms - first * HOUR_MS))
+    with store.read() as connection:
+        for scope, expected in (("app", 5), ("each", 5 + 9)):
+            one = make_rule("no_requests", scope=scope)
+            assert preview(connection, one, now_ms, store.timezone) == expected
+        two = make_rule("no_requests", window_h=2)
+        assert preview(connection, two, now_ms, store.timezone) == 1
     store.close()
 
 

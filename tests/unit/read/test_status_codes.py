@@ -10,8 +10,10 @@ from fmd_admin.read import status_codes
 from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.read.measured import Asked
 from fmd_admin.read.status_codes import OTHER, by_endpoint, errors, over_time
+from fmd_admin.records import Batch, Row
 from fmd_admin.store.models import Request
 from fmd_admin.store.store import Store
+from fmd_admin.store.writer import BatchWriter
 
 from .conftest import MakeWorld
 from .data import ZONES_AND_DAYS, World, count_by
@@ -174,3 +176,20 @@ def test_an_empty_store(store: Store) -> None:
         assert len(over_time(connection, scope).table().rows) == 7
         assert by_endpoint(connection, scope).table().rows == []
         assert errors(connection, scope, Asked()) == status_codes.ErrorList([], 0, 1, 1)
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 20])
+@pytest.mark.parametrize("statuses", [(0,), (0, 0, 0, 200, 404, 404, 500), (0, 200, 200, 500)])
+def test_a_status_of_0_is_counted_once(store: Store, top: int, statuses: tuple[int, ...]) -> None:
+    now_ms = 1_795_387_000_000
+    rows = [Row(now_ms - 1, "a", 5.0, status, "GET", None, None) for status in statuses]
+    BatchWriter(store, lambda: 1).write(Batch("w", 1, "1.0", rows))
+    with store.read() as connection:
+        scope = World(store, [], now_ms).scope(range="7d")
+        steps = over_time(connection, scope, top=top)
+        (only,) = by_endpoint(connection, scope, top=top).endpoints
+    assert [sum(hits) for hits in zip(*steps.hits, strict=True)] == steps.totals
+    assert sum(only.hits) == only.total == len(statuses)
+    assert len(set(steps.codes)) == len(steps.codes)
+    assert steps.codes[-1] == OTHER
+    assert sum(steps.hits[-1]) >= statuses.count(0)
