@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import CodeType, SimpleNamespace
+from types import CodeType
 from typing import Any
 
 from flask import Flask, got_request_exception, has_request_context, request
@@ -37,8 +37,6 @@ from .tracing import Rules
 
 #: Kept of a kind of exception in a minute by each process; the rest is counted.
 PER_MINUTE = 5
-#: A parsed JSON body is looked through for secrets if it is not longer than this.
-_MAX_JSON = 65_536
 #: In the dictionary of an exception that was captured.
 _MARK = "_fmd_admin_captured"
 
@@ -167,8 +165,7 @@ class Exceptions:
         if environ is None:
             self._loose(held)
         elif seen is not None:
-            held.texts = texts_of(environ)
-            held.request = _read_of(asked, held.texts)
+            held.came_with(texts_of(environ), asked)
             seen.keep(held)
 
     def _part(self, stack: Stack) -> tuple[str, str, str]:
@@ -236,14 +233,3 @@ class Exceptions:
 def function_name(code: CodeType) -> str:
     """Return a function's name with the classes and functions it is in, where Python knows it."""
     return getattr(code, "co_qualname", code.co_name)
-
-
-def _read_of(asked: Any, texts: Mapping[str, str]) -> Any:
-    """Return what the host has read of a request's body, without the request itself."""
-    length = texts.get("CONTENT_LENGTH") or "0"
-    small = length.isdecimal() and int(length) <= _MAX_JSON
-    return SimpleNamespace(
-        url_rule=getattr(asked, "url_rule", None),
-        form=getattr(asked, "__dict__", {}).get("form"),
-        _cached_json=getattr(asked, "_cached_json", (..., ...)) if small else (..., ...),
-    )
