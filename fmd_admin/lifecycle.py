@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 from weakref import ref
 
@@ -19,6 +21,10 @@ _LAST_ANSWERS_S = 0.1
 
 class Watched(Protocol):
     """What wants to know."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do with any request of this process."""
 
     def before_fork(self) -> None:
         """Called before the process forks."""
@@ -73,6 +79,7 @@ def watch(target: Watched) -> None:
     def after_fork() -> None:
         # Not only those in ``forking``: uWSGI may leave the hooks before the fork out.
         forking.clear()
+        _leave_sigterm()
         found = weak()
         if found is not None:
             found.after_fork()
@@ -80,8 +87,9 @@ def watch(target: Watched) -> None:
     def close() -> None:
         found = weak()
         if found is not None:
-            # Clients may have answers whose bodies their threads are only about to close.
-            time.sleep(_LAST_ANSWERS_S)
+            if not found.idle:
+                # Clients may have answers whose bodies their threads are only about to close.
+                time.sleep(_LAST_ANSWERS_S)
             found.close()
 
     if hasattr(os, "register_at_fork"):
@@ -94,9 +102,9 @@ def watch(target: Watched) -> None:
     if uwsgi is not None:
         _hook(uwsgi, "post_fork_hook", after_fork)
         _hook(uwsgi, "atexit", close)
-    atexit.register(close)
     if threading.current_thread() is threading.main_thread():
         _exit_on_sigterm()
+    atexit.register(close)
 
 
 def _hook(uwsgi: Any, name: str, call: Callable[[], None]) -> None:
@@ -118,5 +126,36 @@ def _exit_on_sigterm() -> None:
         # worker would go on until it is killed a minute later.
         return
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        handler = _Sigterm()
+        signal.signal(signal.SIGTERM, handler)
+        # Those registered later come first: all that we have to close is closed by then.
+        atexit.register(handler.end)
+
+
+class _Sigterm:
+    """Unwinds what runs, and then ends the process by the signal after all, as it would have."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self, number: int, _frame: object) -> None:
         # Transactions unwind, and atexit closes everything outside of the handler.
-        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+        self._came = True
+        sys.exit(128 + number)
+
+    def end(self) -> None:
+        """Die of it: to who started the process, any exit code would be a failure."""
+        if not self._came or signal.getsignal(signal.SIGTERM) is not self:
+            return
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _leave_sigterm() -> None:
+    """In a child: processes that the host starts and ends know nothing of us."""
+    if isinstance(signal.getsignal(signal.SIGTERM), _Sigterm):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

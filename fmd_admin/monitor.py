@@ -359,6 +359,11 @@ class Monitor:
             "fault_rows": fault_rows(self.faults),
         }
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request of this process was measured."""
+        return self.recorder.spool is None and not (self.recorder.stored or self.recorder.depth)
+
     def close(self) -> None:
         """Write what is left and end the threads. Called at the end of the process."""
         self.watch.close()

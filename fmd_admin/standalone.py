@@ -180,6 +180,11 @@ class Standalone:
             "fault_rows": fault_rows(self.faults),
         }
 
+    @property
+    def idle(self) -> bool:
+        """It measures nothing."""
+        return True
+
     def close(self) -> None:
         """Close the connections. Called at the end of the process."""
         self.store.close()

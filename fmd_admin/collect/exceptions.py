@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import CodeType, SimpleNamespace
+from types import CodeType
 from typing import Any, NamedTuple
 
 from flask import Flask, got_request_exception, has_request_context, request
@@ -39,8 +39,6 @@ from .tracing import Rules
 
 #: Kept of a kind of exception in a minute by each process; the rest is counted.
 PER_MINUTE = 5
-#: A parsed JSON body is looked through for secrets if it is not longer than this.
-_MAX_JSON = 65_536
 #: In the dictionary of an exception that was captured.
 _MARK = "_fmd_admin_captured"
 
@@ -187,8 +185,7 @@ class Exceptions:
         if noted.environ is None:
             self._loose(held)
         elif noted.seen is not None:
-            held.texts = texts_of(noted.environ)
-            held.request = _read_of(noted.asked, held.texts)
+            held.came_with(texts_of(noted.environ), noted.asked)
             noted.seen.keep(held)
 
     def _key(self, stacks: list[Stack]) -> ExceptionKey:
@@ -267,14 +264,3 @@ def _shape_of_deep(noted: _Noted) -> Any:
 def function_name(code: CodeType) -> str:
     """Return a function's name with the classes and functions it is in, where Python knows it."""
     return getattr(code, "co_qualname", code.co_name)
-
-
-def _read_of(asked: Any, texts: Mapping[str, str]) -> Any:
-    """Return what the host has read of a request's body, without the request itself."""
-    length = texts.get("CONTENT_LENGTH") or "0"
-    small = length.isdecimal() and int(length) <= _MAX_JSON
-    return SimpleNamespace(
-        url_rule=getattr(asked, "url_rule", None),
-        form=getattr(asked, "__dict__", {}).get("form"),
-        _cached_json=getattr(asked, "_cached_json", (..., ...)) if small else (..., ...),
-    )

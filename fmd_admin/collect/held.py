@@ -6,10 +6,12 @@ Never the exception, its traceback or a frame: these keep the host's local varia
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, SimpleNamespace, TracebackType
 from typing import Any, NamedTuple
+
+from werkzeug.datastructures import MultiDict
 
 from ..records import ExceptionKey
 
@@ -27,6 +29,16 @@ MAX_LOOK = 4_000
 #: Goes so many steps along a traceback, without Python's interpreter. Raises AttributeError where
 #: it ends.
 _skip = attrgetter(".".join(["tb_next"] * INNER))
+
+#: A parsed JSON body is looked through for secrets if it is not longer than this. In memory it
+#: takes so many times its length.
+MAX_JSON = 65_536
+_JSON_TIMES = 10
+#: So much of a form, and of each field: longer secrets are looked for by their beginning.
+MAX_FORM = 65_536
+MAX_FIELD = 4_000
+#: Memory is counted in nodes of an execution tree.
+NODE_BYTES = 300
 
 CAUSE = "cause"
 CONTEXT = "context"
@@ -62,6 +74,42 @@ class Held:
         """Take what is kept of each exception of a chain."""
         self.links = [stack.link() for stack in stacks]
         self.weight = 30 + sum(len(link.codes) for link in self.links) // 5
+        self.weight += weight_of(link.message for link in self.links)
+
+    def came_with(self, texts: dict[str, str], request: Any) -> None:
+        """Take what came with a request: its texts, and of the body what the host has read."""
+        length = texts.get("CONTENT_LENGTH", "")
+        # What comes in chunks has no length, and nobody knows how much there is of it.
+        json_length = int(length) if length.isdecimal() and len(length) < 10 else MAX_JSON + 1
+        parsed = getattr(request, "_cached_json", (..., ...))
+        if json_length > MAX_JSON or parsed[0] is ...:
+            parsed, json_length = (..., ...), 0
+        form = _shortened(getattr(request, "__dict__", {}).get("form"))
+        self.texts = texts
+        self.request = SimpleNamespace(
+            url_rule=getattr(request, "url_rule", None), form=MultiDict(form), _cached_json=parsed
+        )
+        self.weight += _JSON_TIMES * json_length // NODE_BYTES
+        self.weight += weight_of([*texts.values(), *(text for pair in form for text in pair)])
+
+
+def weight_of(texts: Iterable[str]) -> int:
+    """Return what texts weigh, in nodes of a tree."""
+    return sum(map(sys.getsizeof, texts)) // NODE_BYTES
+
+
+def _shortened(form: Any) -> list[tuple[str, str]]:
+    """Return the fields of a form as far as they are looked through; it may be a whole file."""
+    kept: list[tuple[str, str]] = []
+    room = MAX_FORM
+    for key, value in () if form is None else form.items(multi=True):
+        pair = (str(key)[:MAX_FIELD], str(value)[:MAX_FIELD])
+        # An empty one takes room too.
+        room -= len(pair[0]) + len(pair[1]) + 100
+        if room < 0:
+            break
+        kept.append(pair)
+    return kept
 
 
 class Stack:

@@ -27,7 +27,8 @@ def wrap_innermost(app: Flask, wrap: Callable[[WSGIApplication], WSGIApplication
     attribute = "wsgi_app"
     for _ in range(_MAX_LAYERS):
         below = getattr(layer, attribute)
-        if _is_own(app, below):
+        # The host may have put another method of the app there, but not into middlewares.
+        if _is_own(app, below) or (layer is app and getattr(below, "__self__", None) is app):
             setattr(layer, attribute, wrap(below))
             return True
         found = _next_layer(app, below)
@@ -40,7 +41,12 @@ def wrap_innermost(app: Flask, wrap: Callable[[WSGIApplication], WSGIApplication
 
 
 def _is_own(app: Flask, candidate: Any) -> bool:
-    return getattr(candidate, "__self__", None) is app and callable(candidate)
+    """Tell whether it is the app's WSGI callable: middlewares keep other methods of it too."""
+    if getattr(candidate, "__self__", None) is not app:
+        return False
+    function = getattr(candidate, "__func__", None)
+    # Of a base class where an override hands that to a middleware; equal where a tracer wraps it.
+    return any("wsgi_app" in vars(k) and vars(k)["wsgi_app"] == function for k in type(app).__mro__)
 
 
 def _next_layer(app: Flask, layer: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from threading import Lock
 from time import monotonic
 from types import CodeType
@@ -15,6 +16,7 @@ from ..records import Outlier, Row
 from . import secret_paths
 from .address import anonymized
 from .frames import Frames, LineMap, template_lines
+from .held import weight_of
 from .machine import Load
 from .redaction import MAX_ITEMS, Redactor
 from .secret_texts import HIDDEN
@@ -98,6 +100,13 @@ class Facts:
     json: str | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """How much memory they take, in nodes of an execution tree."""
+        values = (value for items in self.values.values() for value in items)
+        headers = (text for _, text in self.headers)
+        return weight_of(chain((self.url, self.json or ""), values, headers, self.environ.values()))
 
 
 def collect_facts(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .raised import Raised
 
-#: What an outlier weighs in a batch, in nodes of a tree.
+#: What an outlier weighs without the texts of its request, in nodes of a tree.
 _OUTLIER = 100
 _new = tuple.__new__
 
@@ -291,7 +291,9 @@ class Detail:
         self._facts = facts
         tree = None if self._trace is None else self._trace.tree
         #: Nodes of the tree, and what an outlier counts for.
-        self.weight = (0 if tree is None else tree.nodes) + (0 if facts is None else _OUTLIER)
+        self.weight = 0 if tree is None else tree.nodes
+        if facts is not None:
+            self.weight += _OUTLIER + facts.weight
 
     def add_to(self, batch: Batch, row: Row) -> None:
         """Make records of it. Runs in the flusher."""

@@ -215,7 +215,8 @@ def test_sigterm_of_servers_that_do_not_handle_it(folder: Path, server_command: 
         command = ["-m", "waitress", "--port", str(port), "--host", "127.0.0.1", "small:app"]
     with command_server([sys.executable, *command], folder, port) as server:
         send_many(port, ["/"] * 20, connections=2)
-        server.stop(signal.SIGTERM)
+        # As without us: supervisors take an exit code for a failure.
+        assert server.stop(signal.SIGTERM) == -signal.SIGTERM
     assert stored(folder) == 20
 
 

@@ -1,4 +1,4 @@
-"""The two ends of a stack, against the whole of it."""
+"""The two ends of a stack, against the whole of it; and what came with a request."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from flask import Request
+from werkzeug.test import EnvironBuilder
 
-from fmd_admin.collect.held import INNER, MAX_CHAIN, MAX_STEPS, OUTER, chain
+from fmd_admin.collect.held import (
+    INNER,
+    MAX_CHAIN,
+    MAX_FIELD,
+    MAX_FORM,
+    MAX_LOOK,
+    MAX_STEPS,
+    NODE_BYTES,
+    OUTER,
+    Held,
+    chain,
+)
+from fmd_admin.collect.outliers import texts_of
 
 
 @contextmanager
@@ -108,3 +123,60 @@ def test_chains_end_somewhere() -> None:
     assert len(chain(error)) == MAX_CHAIN
     error.__cause__ = error
     assert len(chain(error)) == 1
+
+
+def held_of(error: Exception | None = None, **sent: Any) -> Held:
+    """What is held of a request whose body the host has read."""
+    environ = EnvironBuilder(method="POST", **sent).get_environ()
+    request = Request(environ)
+    _ = request.form, request.get_json(silent=True)
+    held = Held((), 0, handled=False)
+    held.fill(chain(error or ValueError("x")))
+    held.came_with(texts_of(environ), request)
+    return held
+
+
+TEXT = "x" * 60_000
+CHUNKED = {
+    "data": f'{{"a": "{TEXT}"}}',
+    "content_type": "application/json",
+    "headers": {"Transfer-Encoding": "chunked"},
+    "environ_overrides": {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+}
+
+
+def test_texts_count_for_what_they_take() -> None:
+    little = held_of().weight
+    page = len(TEXT) // NODE_BYTES
+    assert held_of(headers={"X-Text": TEXT}).weight - little >= page
+    assert held_of(json={"a": TEXT}).weight - little >= page
+    assert held_of(data={"a": TEXT, "b": "y"}).weight - little >= MAX_FIELD // NODE_BYTES
+    assert held_of(ValueError(TEXT)).weight - little >= MAX_LOOK // NODE_BYTES - 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {f"a{number}": TEXT for number in range(30)},
+        {"a": [""] * 100_000},
+        {"k" * 100_000: [str(number) for number in range(1_000)]},
+    ],
+    ids=["long", "many", "long key"],
+)
+def test_a_long_form_is_not_held_whole(data: dict[str, Any]) -> None:
+    held = held_of(data=data)
+    kept = list(held.request.form.items(multi=True))
+    assert 0 < sum(len(key) + len(value) + 100 for key, value in kept) <= MAX_FORM
+    assert held.weight < held_of().weight + 2 * MAX_FORM // NODE_BYTES
+
+
+def test_a_short_form_is_held_as_it_is() -> None:
+    form = held_of(data={"a": ["1", "2"], "b": "3"}).request.form
+    assert list(form.items(multi=True)) == [("a", "1"), ("a", "2"), ("b", "3")]
+
+
+@pytest.mark.parametrize("sent", [{"json": {"a": TEXT * 2}}, CHUNKED], ids=["long", "no length"])
+def test_json_that_may_be_long_is_not_held(sent: dict[str, Any]) -> None:
+    held = held_of(**sent)
+    assert held.request._cached_json[0] is ...
+    assert held.weight < held_of().weight + 10

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,3 +96,55 @@ def test_a_closure_is_wrapped_from_outside(app: Flask) -> None:
     ask(app)
     assert not innermost
     assert spy.seen == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("log_first", [True, False])
+def test_a_middleware_that_keeps_other_methods_of_the_app(app: Flask, log_first: bool) -> None:
+    class Logs:
+        def __init__(self, inside: Any) -> None:
+            if log_first:
+                self.log = app.log_exception
+            self.inside = inside
+            self.log = app.log_exception
+
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            environ["REMOTE_ADDR"] = "odd"
+            return self.inside(environ, start_response)
+
+    logs = Logs(app.wsgi_app)
+    app.wsgi_app = logs  # type: ignore[method-assign]
+    innermost, spy = wrap(app)
+    ask(app)
+    assert innermost
+    assert logs.log == app.log_exception
+    assert spy.seen == ["odd"]
+
+
+class Overridden(Flask):
+    """A host's class with WSGI callables of its own."""
+
+    def wsgi_app(self, environ: Any, start_response: Any) -> Any:
+        return super().wsgi_app(environ, start_response)
+
+    def other(self, environ: Any, start_response: Any) -> Any:
+        return super().wsgi_app(environ, start_response)
+
+
+@pytest.mark.parametrize(
+    ("place", "seen"),
+    [
+        (lambda app: app.wsgi_app, "127.0.0.1"),
+        (lambda app: app.other, "127.0.0.1"),
+        (lambda app: ProxyFix(app.wsgi_app), "192.0.2.9"),
+        (lambda app: ProxyFix(super(Overridden, app).wsgi_app), "192.0.2.9"),
+    ],
+    ids=["bare", "another method", "middleware", "middleware on the base's"],
+)
+def test_an_app_with_a_callable_of_its_own(place: Callable[[Any], Any], seen: str) -> None:
+    app = Overridden("host")
+    app.add_url_rule("/", "index", lambda: "hello")
+    app.wsgi_app = place(app)  # type: ignore[method-assign]
+    innermost, spy = wrap(app)
+    ask(app)
+    assert innermost
+    assert spy.seen == [seen]

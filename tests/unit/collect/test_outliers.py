@@ -74,6 +74,19 @@ def everything(facts: Facts) -> str:
     return repr((facts.url, facts.values, facts.json, facts.headers, facts.environ))
 
 
+def test_facts_weigh_what_they_take(look: Look) -> None:
+    text = "x" * 900
+    little = look().weight
+    for sent in (
+        {"headers": {f"X-{number}": text for number in range(50)}},
+        {"data": {str(number): text for number in range(50)}, "method": "POST"},
+        {"environ": {f"a{number}": text for number in range(50)}},
+        {"json": {str(number): text for number in range(11)}, "method": "POST"},
+    ):
+        facts = look(**sent)
+        assert facts.weight - little >= len(everything(facts)) // 300 - 20
+
+
 def test_the_cap_counts_per_endpoint_and_minute() -> None:
     now_s = 59.0
     cap = Cap(lambda: now_s)
