@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import secrets
 import sys
@@ -54,8 +52,6 @@ if TYPE_CHECKING:
     from flask_admin import Admin
 
 logger = logging.getLogger("fmd_admin")
-
-_SESSION_LABEL = b"fmd_admin panel session"
 
 
 class Monitor:
@@ -323,8 +319,7 @@ class Monitor:
         host = self._host()
         key = host.secret_key if host is not None else None
         if key:
-            raw = key.encode() if isinstance(key, str) else key
-            return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
+            return opening.derived_secret(key)
         if self._kept_secret is None:
             self._kept_secret = opening.kept_secret(self.store)
         return self._kept_secret

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 
 import click
@@ -13,6 +15,7 @@ from .store.store import Store
 #: In click's context while ``flask fmd migrate`` runs.
 MIGRATING = "fmd_admin.migrating"
 _KEY = "_secret_key"
+_SESSION_LABEL = b"fmd_admin panel session"
 
 
 def migrating() -> bool:
@@ -45,6 +48,12 @@ def say_timezone(store: Store) -> None:
         if kept_timezone(connection) == name:
             return
     store.transact(lambda connection: keep_timezone(connection, name))
+
+
+def derived_secret(key: str | bytes) -> bytes:
+    """Return the session key of a panel whose host has the secret key ``key``."""
+    raw = key.encode() if isinstance(key, str) else key
+    return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
 
 
 def kept_secret(store: Store) -> bytes:

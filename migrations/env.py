@@ -1,6 +1,6 @@
 """Alembic environment of fmd_admin.
 
-The connection comes from fmd_admin.store.schema, inside its transaction. Logging is not
+The connection comes from fmd_admin.store.migrating, inside its transaction. Logging is not
 configured here: that would disable the host's loggers.
 """
 

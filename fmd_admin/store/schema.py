@@ -1,33 +1,21 @@
-"""Creates and upgrades the tables with Alembic, one process at a time."""
+"""Tells whether the tables are those of this version, and has them upgraded where they are not.
+
+Alembic, which does that in :mod:`.migrating`, is imported only then: it takes a tenth of a second,
+and nearly all processes find the tables as they are.
+"""
 
 from __future__ import annotations
 
-import random
 from functools import cache
-from time import monotonic, sleep
 from typing import Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, column, inspect, select, table
 
 from .. import resources
 from ..errors import NewerSchemaError, SchemaError
-from .engine import MYSQL, error_code, is_conflict
 from .store import Store
 
 VERSION_TABLE = "fmd_alembic_version"
-#: Any number, the same in all processes: the name of the lock on servers.
-_LOCK = 0x666D64
-#: Less than the time after which a silent server is given up.
-_LOCK_WAIT_S = 50
-#: MySQL's numbers for a table, column, index or row that is there already.
-_MADE_ALREADY = frozenset({1050, 1060, 1061, 1062})
-_RACE_PAUSE_S = 0.5
 
 
 def migrate(store: Store) -> bool:
@@ -37,34 +25,17 @@ def migrate(store: Store) -> bool:
     SchemaError if the tables are newer than this version of fmd_admin.
     """
     with store.read() as connection:
-        if _is_current(connection):
+        if is_current(connection):
             return False
-    config, _ = _alembic()
-    give_up = monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            return _upgrade(store, config)
-        except (DBAPIError, CommandError) as error:
-            if not _lost_a_race(store, error) or monotonic() > give_up:
-                raise
-        sleep(random.uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
+    from . import migrating
 
-
-def _upgrade(store: Store, config: AlembicConfig) -> bool:
-    with store.write() as connection:
-        _lock(connection)
-        if _is_current(connection):
-            return False
-        _prepare(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return True
+    return migrating.upgrade(store)
 
 
 def check_schema(store: Store) -> None:
     """Raise SchemaError unless the tables are exactly those of this version."""
     with store.read() as connection:
-        if not _is_current(connection):
+        if not is_current(connection):
             raise SchemaError(
                 "The tables of fmd_admin are missing or older than this version. "
                 "Run: flask fmd migrate (or python manage.py migrate)"
@@ -73,8 +44,7 @@ def check_schema(store: Store) -> None:
 
 def revision(connection: Connection) -> str:
     """Return the revision that the tables are at, empty if there are none."""
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return ", ".join(sorted(context.get_current_heads()))
+    return ", ".join(sorted(_revisions_of(connection)))
 
 
 def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
@@ -82,72 +52,27 @@ def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
     return kind != "table" or (name or "").startswith("fmd_")
 
 
-def _alembic() -> tuple[AlembicConfig, ScriptDirectory]:
-    config = AlembicConfig()
-    # Alembic reads % in options as interpolation.
-    config.set_main_option(
-        "script_location", str(resources.folder("migrations")).replace("%", "%%")
-    )
-    config.set_main_option("path_separator", "os")
-    return config, ScriptDirectory.from_config(config)
-
-
-@cache
-def _revisions() -> tuple[frozenset[str], frozenset[str]]:
-    """All revisions that this version knows, and its newest. Alembic runs each file to tell."""
-    _, script = _alembic()
-    known = frozenset(revision.revision for revision in script.walk_revisions())
-    return known, frozenset(script.get_heads())
-
-
-def _is_current(connection: Connection) -> bool:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    found = set(context.get_current_heads())
-    known, newest = _revisions()
+def is_current(connection: Connection) -> bool:
+    """Tell whether the tables are those of this version. Raises NewerSchemaError."""
+    found = _revisions_of(connection)
+    known = _known()
     if found - known:
         raise NewerSchemaError(
             f"The tables are at revision {', '.join(sorted(found - known))}, which is newer than "
             "this version of fmd_admin. Upgrade it with: pip install --upgrade fmd_admin"
         )
-    return found == newest
+    return found == {max(known)}
 
 
-def _lock(connection: Connection) -> None:
-    # SQLite's write transaction is the lock already.
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    elif connection.dialect.name in MYSQL:
-        # DDL commits there: the lock is held by the connection, and let go with it. Its name counts
-        # for the whole server, on which several apps may have a database each.
-        connection.detach()
-        name = connection.scalar(text("SELECT concat('fmd_', md5(database()))"))
-        got = connection.scalar(
-            text("SELECT GET_LOCK(:name, :wait_s)"), {"name": name, "wait_s": _LOCK_WAIT_S}
-        )
-        if got != 1:
-            raise SchemaError("Another process has been migrating for a minute. Try again later.")
+def _revisions_of(connection: Connection) -> set[str]:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return set()
+    noted = table(VERSION_TABLE, column("version_num"))
+    return set(connection.scalars(select(noted.c.version_num)))
 
 
-def _lost_a_race(store: Store, error: Exception) -> bool:
-    """Whether another process made the same tables: no lock counts for all nodes of Galera."""
-    if store.engine.dialect.name not in MYSQL:
-        return False
-    if isinstance(error, DBAPIError):
-        return is_conflict(error) or error_code(error.orig) in _MADE_ALREADY
-    return True  # Alembic found another revision noted than it had read.
-
-
-def _prepare(connection: Connection) -> None:
-    """See to it that the migrations can run on this database."""
-    if connection.dialect.name not in MYSQL:
-        return
-    charset, name = connection.execute(text("SELECT @@character_set_database, database()")).one()
-    if charset != "utf8mb4":
-        raise SchemaError(
-            f"The database {name} keeps texts as {charset}, which lacks most characters. "
-            f"Run in it: ALTER DATABASE `{name}` CHARACTER SET utf8mb4"
-        )
-    # An index over many rows takes longer than any query of ours. PyMySQL has no other way.
-    driver = connection.connection.driver_connection
-    if hasattr(driver, "_read_timeout"):
-        driver._read_timeout = None  # type: ignore[union-attr]
+@cache
+def _known() -> frozenset[str]:
+    """All revisions that this version knows: the numbers that their files begin with."""
+    files = (resources.folder("migrations") / "versions").glob("[0-9]*.py")
+    return frozenset(file.name.partition("_")[0] for file in files)

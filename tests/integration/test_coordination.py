@@ -18,7 +18,7 @@ import pytest
 from alembic import command
 from sqlalchemy import BigInteger, select, text, type_coerce
 
-from fmd_admin.store import schema
+from fmd_admin.store import migrating, schema
 from fmd_admin.store.job_models import CustomGraphValue
 
 from ..support import new_store, stored_rows
@@ -182,7 +182,7 @@ def test_eight_processes_start_on_an_older_schema(folder: Path, revision: str) -
     store = new_store(folder)
     try:
         if revision:
-            config, _ = schema._alembic()
+            config, _ = migrating.alembic()
             with store.write() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)

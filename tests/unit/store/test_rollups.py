@@ -13,7 +13,7 @@ from alembic import command
 from sqlalchemy import BigInteger, delete, func, select, type_coerce, update
 
 from fmd_admin.records import Batch, Row
-from fmd_admin.store import histogram, schema
+from fmd_admin.store import histogram, migrating, schema
 from fmd_admin.store.models import (
     Day,
     DayStatus,
@@ -474,7 +474,7 @@ def test_the_migration_adds_up_the_days_that_are_there(make_store: MakeStore, zo
     merge(store)
     feeder.write(60)
     with store.write() as connection:
-        config, script = schema._alembic()
+        config, script = migrating.alembic()
         config.attributes["connection"] = connection
         before = script.get_revision("0006").down_revision
         assert isinstance(before, str)

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import event, inspect, text
 
 from fmd_admin.errors import SchemaError
-from fmd_admin.store import schema
+from fmd_admin.store import migrating, schema
 from fmd_admin.store.models import db
 from fmd_admin.store.store import Store
 
@@ -28,7 +28,7 @@ import sys
 import time
 from pathlib import Path
 from tests.support import new_store
-from fmd_admin.store import schema
+from fmd_admin.store import migrating, schema
 store = new_store(Path(sys.argv[1]))
 print(schema.migrate(store))
 store.close()
@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from sqlalchemy import event
 from tests.support import new_store
-from fmd_admin.store import schema
+from fmd_admin.store import migrating, schema
 store = new_store(Path(sys.argv[1]))
 
 
@@ -147,7 +147,7 @@ def test_a_migration_that_is_interrupted_at_each_change_goes_on(
 ) -> None:
     """Each run gets one change of a table further than the one before; then it all is there."""
     store = new_store(tmp_path)
-    config, _ = schema._alembic()
+    config, _ = migrating.alembic()
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
@@ -186,7 +186,7 @@ def test_a_migration_that_is_interrupted_at_each_change_goes_on(
 
 def test_lines_of_code_that_were_there_before_count_from_the_upgrade(tmp_path: Path) -> None:
     store = new_store(tmp_path)
-    config, _ = schema._alembic()
+    config, _ = migrating.alembic()
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
@@ -205,10 +205,40 @@ def test_lines_of_code_that_were_there_before_count_from_the_upgrade(tmp_path: P
 
 
 def test_every_migration_can_be_taken_back(store: Store) -> None:
-    config, _ = schema._alembic()
+    config, _ = migrating.alembic()
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         left = set(inspect(connection).get_table_names())
     assert left == {schema.VERSION_TABLE}
     assert schema.migrate(store)
+
+
+def test_the_revisions_are_those_that_their_files_are_named_by() -> None:
+    """Starts tell by the names whether the tables are those of this version."""
+    _, script = migrating.alembic()
+    assert schema._known() == {revision.revision for revision in script.walk_revisions()}
+    assert script.get_heads() == [max(schema._known())]
+
+
+@pytest.mark.sqlite_only
+def test_a_start_on_tables_of_this_version_does_without_alembic(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    schema.migrate(store)
+    with store.read() as connection:
+        assert schema.revision(connection) == max(schema._known())
+    url = str(store.engine.url)
+    store.close()
+    start = f"""
+import sys
+from flask import Flask
+from fmd_admin import FMDAdmin
+app = Flask("host")
+FMDAdmin(app, settings={{"database": {url!r}, "username": "anna", "password": "correct horse"}})
+app.test_client().get("/dashboard/login").close()
+assert not {{"alembic", "mako"}} & set(sys.modules)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", start], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert found.returncode == 0, found.stderr

@@ -9,7 +9,7 @@ from alembic import command
 from sqlalchemy import delete, select
 
 from fmd_admin.jobs.scheduler import Jobs
-from fmd_admin.store import schema, visitor_rebuild
+from fmd_admin.store import migrating, schema, visitor_rebuild
 from fmd_admin.store.models import SavedSetting
 from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import VisitorDay, VisitorDelta
@@ -24,7 +24,7 @@ def at_revision_0002(folder: Path, rows: int) -> Store:
     schema.migrate(store)
     if rows:
         Feeder(store).write(rows)
-    config, _ = schema._alembic()
+    config, _ = migrating.alembic()
     with store.write() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "0002")
