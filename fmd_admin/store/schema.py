@@ -47,7 +47,8 @@ def migrate(store: Store) -> bool:
         except (DBAPIError, CommandError) as error:
             if not _lost_a_race(store, error) or monotonic() > give_up:
                 raise
-        sleep(random.uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
+        # Not from the host's ``random``: it may count on what that gives next.
+        sleep(random.Random().uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
 
 
 def _upgrade(store: Store, config: AlembicConfig) -> bool:
