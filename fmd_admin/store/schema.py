@@ -48,7 +48,7 @@ def migrate(store: Store) -> bool:
             if not _lost_a_race(store, error) or monotonic() > give_up:
                 raise
         # Not from the host's ``random``: it may count on what that gives next.
-        sleep(random.Random().uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
+        sleep(random.SystemRandom().uniform(0, _RACE_PAUSE_S))
 
 
 def _upgrade(store: Store, config: AlembicConfig) -> bool:

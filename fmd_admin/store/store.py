@@ -45,8 +45,6 @@ _TRIES = 8
 _PAUSE_S = 0.2
 #: How often a transaction is run again whose connection was lost.
 _LOST_TRIES = 2
-#: Our own: the host may count on what its seeded ``random`` gives next.
-_chance = random.Random()  # noqa: S311 - no secret
 
 
 class Store:
@@ -141,8 +139,9 @@ class Store:
                     lost -= 1
                 if not left:
                     raise
-            # Of two that met, not both come back at the same moment.
-            time.sleep(_chance.uniform(0, _PAUSE_S))
+            # Of two that met, not both come back at the same moment; and the host may count on
+            # what its own seeded ``random`` gives next.
+            time.sleep(random.SystemRandom().uniform(0, _PAUSE_S))
         raise AssertionError("the last try returns or raises")
 
     def before_fork(self) -> None:
