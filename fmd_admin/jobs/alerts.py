@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import AlertError, LeaseLostError
 from ..read.alert_rules import KINDS, Finding, Rule, findings, rules
@@ -132,28 +133,33 @@ class Alerts:
         """Evaluate every active rule, and store the alerts that come of it."""
         now_ms = self._clock_ms()
         found: list[tuple[Rule, list[Finding]]] = []
+        reported: dict[int, int] = {}
         with self._store.read() as connection:
-            for rule in rules(connection):
-                if not rule.active or not rule.targets or not self._is_time(rule, now_ms):
+            wanted = [one for one in rules(connection) if one.active and one.targets]
+        for rule in wanted:
+            if rule.kind == "regression":
+                if now_ms - self._reported.get(rule.id, -REPORT_EVERY_MS) < REPORT_EVERY_MS:
                     continue
-                try:
-                    wanted = findings(connection, rule, now_ms, self._store.timezone)
-                except Exception:  # noqa: BLE001 - the other rules go on
-                    self._report(f"evaluating a rule of alerts ({rule.kind})")
-                    continue
-                fresh = [one for one in wanted if self._is_new(connection, rule, one, now_ms)]
-                if fresh:
-                    found.append((rule, fresh))
+                reported[rule.id] = now_ms
+            fresh = self._fresh(rule, now_ms)
+            if fresh:
+                found.append((rule, fresh))
         if found:
             self._store.transact(partial(self._add, found, now_ms))
+        self._reported.update(reported)
 
-    def _is_time(self, rule: Rule, now_ms: int) -> bool:
-        if rule.kind != "regression":
-            return True
-        if now_ms - self._reported.get(rule.id, -REPORT_EVERY_MS) < REPORT_EVERY_MS:
-            return False
-        self._reported[rule.id] = now_ms
-        return True
+    def _fresh(self, rule: Rule, now_ms: int) -> list[Finding]:
+        """Return what a rule finds that it has not alerted on; the other rules go on."""
+        try:
+            # One of its own: where a statement fails, PostgreSQL refuses all that follow.
+            with self._store.read() as connection:
+                wanted = findings(connection, rule, now_ms, self._store.timezone)
+                return [one for one in wanted if self._is_new(connection, rule, one, now_ms)]
+        except Exception as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise  # All are evaluated again in some seconds.
+            self._report(f"evaluating a rule of alerts ({rule.kind})")
+            return []
 
     def _is_new(self, connection: Connection, rule: Rule, one: Finding, now_ms: int) -> bool:
         if KINDS[rule.kind].once or rule.kind == "drops":

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import GraphError, LeaseLostError
@@ -23,6 +24,7 @@ from .schedules import Trigger, last_tick
 from .workers import Workers
 
 logger = logging.getLogger("fmd_admin")
+T = TypeVar("T")
 
 #: The executor of the scheduler that hands the scheduled time over.
 EXECUTOR = "graphs"
@@ -128,9 +130,7 @@ class GraphRuns:
             known = rows.known(connection)
         gone = [title for title, words in known.items() if words and title not in titles]
         if gone:
-            with self._store.write() as connection:
-                self._fence(connection)
-                rows.forget_schedules(connection, gone)
+            self._change(lambda connection: rows.forget_schedules(connection, gone))
 
     def without_threads(self) -> None:
         """Say once that there are graphs which cannot run in this process."""
@@ -156,15 +156,12 @@ class GraphRuns:
         trigger = graph.schedule.trigger(zone)
         now = datetime.now(timezone.utc)
         first = trigger.get_next_fire_time(None, now)
-        with self._store.write() as connection:
-            self._fence(connection)
-            row = rows.register(
-                connection,
-                graph.title,
-                graph.schedule.words(zone),
-                now_ms(),
-                _millis(first),
+        words = graph.schedule.words(zone)
+        row = self._change(
+            lambda connection: rows.register(
+                connection, graph.title, words, now_ms(), _millis(first)
             )
+        )
         running = Running(graph, trigger, row.id)
         with self._lock:
             scheduler = self._scheduler
@@ -219,9 +216,8 @@ class GraphRuns:
             if self._claim(running, tick, tick_ms):
                 value = self._call(running, tick_ms)
                 if value is not None:
-                    with self._store.write() as connection:
-                        self._fence(connection)
-                        rows.keep_value(connection, running.id, tick_ms, value)
+                    keep = partial(rows.keep_value, graph_id=running.id, tick_ms=tick_ms)
+                    self._change(partial(keep, value=value), repeatable=True)
         except (LeaseLostError, IntegrityError):
             pass  # Another process has the lease, or has the run already.
         except Exception:  # noqa: BLE001 - counted and logged by report
@@ -231,8 +227,8 @@ class GraphRuns:
 
     def _claim(self, running: Running, tick: datetime, tick_ms: int) -> bool:
         next_ms = _millis(running.trigger.get_next_fire_time(tick, tick))
-        with self._store.write() as connection:
-            self._fence(connection)
+
+        def claim(connection: Connection) -> bool:
             if rows.claim(connection, running.id, tick_ms, next_ms):
                 return True
             if rows.exists(connection, running.id):
@@ -242,6 +238,9 @@ class GraphRuns:
             row = rows.register(connection, running.graph.title, words, now_ms(), next_ms)
             running.id = row.id
             return rows.claim(connection, running.id, tick_ms, next_ms)
+
+        # Not again where it may count already: it would be taken for another process's.
+        return self._change(claim)
 
     def _call(self, running: Running, tick_ms: int) -> float | None:
         """Return the function's value; None if there is none, which its page then says."""
@@ -254,9 +253,7 @@ class GraphRuns:
         except BaseException as error:  # noqa: BLE001 - SystemExit too is only the function's
             self._report(f"the custom graph {running.graph.title!r}")
             text = error_text(error)
-        with self._store.write() as connection:
-            self._fence(connection)
-            rows.keep_error(connection, running.id, tick_ms, text)
+        self._keep_error(running, tick_ms, text)
         return None
 
     def _skip(self, running: Running, before_ms: int, tick_ms: int) -> None:
@@ -270,15 +267,24 @@ class GraphRuns:
             self._report(f"the custom graph {running.graph.title!r}")
             text = str(error)
         try:
-            with self._store.write() as connection:
-                self._fence(connection)
-                rows.keep_error(connection, running.id, tick_ms, text)
+            self._keep_error(running, tick_ms, text)
         except LeaseLostError:
             pass
         except Exception:  # noqa: BLE001 - the scheduler goes on
             self._report("storing a run of a custom graph")
 
-    def _fence(self, connection: Any) -> None:
+    def _keep_error(self, running: Running, tick_ms: int, text: str) -> None:
+        keep = partial(rows.keep_error, graph_id=running.id, tick_ms=tick_ms, text=text)
+        self._change(keep, repeatable=True)
+
+    def _change(self, work: Callable[[Connection], T], *, repeatable: bool = False) -> T:
+        def fenced(connection: Connection) -> T:
+            self._fence(connection)
+            return work(connection)
+
+        return self._store.transact(fenced, repeatable=repeatable)
+
+    def _fence(self, connection: Connection) -> None:
         if self._lease is None:
             raise LeaseLostError("The jobs do not run in this process any more.")
         self._lease.fence(connection)

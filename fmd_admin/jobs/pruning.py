@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,9 +19,9 @@ from ..store.prune_runs import HOURLY
 from ..store.pruner import Pruner
 from ..store.retention import KINDS, NAMES
 from ..store.store import Store
-from ..store.types import from_millis
+from ..store.types import from_millis, to_millis
 from ..store.unused_names import Fence
-from .schedules import Trigger, schedule
+from .schedules import Trigger, last_tick, schedule
 
 #: Pause between two looks at what is to be deleted.
 EVERY_S = 2.0
@@ -28,6 +30,10 @@ WORK_S = 1.0
 #: The first run by itself comes so long after the jobs began here, the next ones each hour.
 FIRST_S = 15.0
 HOUR_S = 3600.0
+#: A scheduled run that nobody asked for because processes ended is made up for within this time.
+CATCH_UP = timedelta(minutes=10)
+#: By how much the clocks of two machines may differ.
+_OTHER_CLOCK = timedelta(minutes=1)
 #: Pause after a fault.
 _AFTER_FAULT_S = 60.0
 _GRAPH_VALUES = "graph_values"
@@ -114,6 +120,8 @@ class Pruning:
         self._not_before = 0.0
         self._run: prune_runs.Run | None = None
         self._pruner: Pruner | None = None
+        #: Scheduled runs that could not be asked for, by schedule.
+        self._unasked: dict[int, Callable[[], None]] = {}
 
     def plan(self) -> dict[str, int]:
         """Return what the settings let go now: kind → before when (UTC ms).
@@ -144,15 +152,38 @@ class Pruning:
 
     def ask(self, reason: str) -> None:
         """Ask for a run of all that may go now, in whichever process runs the jobs."""
-        with self._store.write() as connection:
+
+        def ask(connection: Connection) -> None:
             prune_runs.ask(connection, reason, self.everything(), _now_ms())
 
-    def ask_scheduled(self, one: PruningSchedule) -> None:
-        """Ask for what a schedule deletes; part of the jobs."""
-        with self._store.write() as connection:
+        self._store.transact(ask)
+
+    def ask_scheduled(self, one: PruningSchedule, since: datetime | None = None) -> None:
+        """Ask for what a schedule deletes; part of the jobs. Tried again later if that fails.
+
+        With ``since`` only if nobody has asked for it from then on.
+        """
+        reason = f"schedule, {one.weeks} weeks"
+
+        def ask(connection: Connection) -> None:
             self._fence(connection)
-            plan = one.plan(self._store.timezone, _now_ms())
-            prune_runs.ask(connection, f"schedule, {one.weeks} weeks", plan, _now_ms())
+            if since is None or not prune_runs.was_asked(connection, reason, to_millis(since)):
+                plan = one.plan(self._store.timezone, _now_ms())
+                prune_runs.ask(connection, reason, plan, _now_ms())
+
+        self._unasked[id(one)] = partial(self.ask_scheduled, one, since)
+        # Twice does no harm: the second run finds nothing.
+        self._store.transact(ask, repeatable=True)
+        self._unasked.pop(id(one), None)
+
+    def catch_up(self) -> None:
+        """Ask for what schedules missed while nobody ran the jobs; part of the jobs."""
+        now = datetime.now(timezone.utc)
+        for one in self.schedules:
+            tick = last_tick(one.trigger, now - CATCH_UP, now)
+            if tick is not None:
+                # The clock of whoever asked may be another one.
+                self.ask_scheduled(one, tick - _OTHER_CLOCK)
 
     def step(self, budget_s: float, wait: Callable[[float], bool]) -> None:
         """Work on the oldest run for about ``budget_s``, if there is one. Part of the jobs."""
@@ -167,22 +198,25 @@ class Pruning:
             raise
 
     def _step(self, budget_s: float, wait: Callable[[float], bool]) -> None:
+        for ask in list(self._unasked.values()):
+            ask()
         if self._pruner is None:
             self._next()
         run, pruner = self._run, self._pruner
         if run is None or pruner is None or not pruner.work(budget_s, wait):
             return
-        with self._store.write() as connection:
+
+        def finish(connection: Connection) -> None:
             self._fence(connection)
             prune_runs.finish(connection, run, _now_ms())
+
+        self._store.transact(finish)
         self._run = self._pruner = None
 
     def _next(self) -> None:
         if self._clock() >= self._due:
             self._due = self._clock() + HOUR_S
-            with self._store.write() as connection:
-                self._fence(connection)
-                prune_runs.ask(connection, HOURLY, self.plan(), _now_ms())
+            self._store.transact(self._ask_hourly)
         with self._store.read() as connection:
             run = prune_runs.next_open(connection)
         if run is None:
@@ -201,6 +235,10 @@ class Pruning:
             deleted=run.deleted,
             always_names=run.reason != HOURLY,
         )
+
+    def _ask_hourly(self, connection: Connection) -> None:
+        self._fence(connection)
+        prune_runs.ask(connection, HOURLY, self.plan(), _now_ms())
 
 
 def prune_now(
@@ -224,11 +262,14 @@ def prune_now(
 
     while not pruner.work(1.0, wait):
         progress(pruner.deleted)
-    with store.write() as connection:
+
+    def note(connection: Connection) -> None:
         run_id = prune_runs.ask(connection, reason, plan, now_ms)
         prune_runs.count(connection, run_id, pruner.deleted)
         done = prune_runs.Run(run_id, reason, dict(plan), from_millis(now_ms))
         prune_runs.finish(connection, done, _now_ms())
+
+    store.transact(note)
     return pruner.deleted
 
 

@@ -282,6 +282,7 @@ class Jobs:
             )
         for made in self.pruning.schedules:
             self._add_pruning_schedule(scheduler, made)
+        self._guarded("making up for the scheduled deletion", self.pruning.catch_up)()
         if self._graphs is not None:
             self._graphs.start(scheduler, self._lease)
         scheduler.start()

@@ -99,8 +99,7 @@ def create_user(
     _require(username_problem(username) or password_problem(username, password))
     _require_role(role)
     hashed = generate_password_hash(password)
-    with store.write() as connection:
-        return _insert(connection, username, hashed, role, now_ms)
+    return store.transact(lambda connection: _insert(connection, username, hashed, role, now_ms))
 
 
 def update_user(
@@ -125,7 +124,8 @@ def update_user(
         _require(password_problem(before.username, password))
         # Outside the transaction: this is slow on purpose, and writers would wait.
         hashed = generate_password_hash(password)
-    with store.write() as connection:
+
+    def change(connection: Connection) -> Account:
         # First, so that this row serialises changes of accounts on servers as well.
         live.bump(connection)
         now = _existing(connection, user_id)
@@ -142,6 +142,8 @@ def update_user(
         connection.execute(update(User).where(User.id == user_id).values(**values))
         _require_an_admin(connection)
         return _existing(connection, user_id)
+
+    return store.transact(change)
 
 
 def authenticate(
@@ -283,10 +285,8 @@ def _has_users(connection: Connection) -> bool:
 
 def end_sessions(store: Store, user_id: int) -> None:
     """End all sessions of an account, copies of their cookies included."""
-    with store.write() as connection:
-        connection.execute(
-            update(User).where(User.id == user_id).values(session_key=_session_key())
-        )
+    new = update(User).where(User.id == user_id).values(session_key=_session_key())
+    store.transact(lambda connection: connection.execute(new))
 
 
 def _session_key() -> str:

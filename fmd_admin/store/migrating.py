@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random
+from random import SystemRandom
 from time import monotonic, sleep
 
 from alembic import command
@@ -37,8 +37,8 @@ def upgrade(store: Store) -> bool:
         except (DBAPIError, CommandError) as error:
             if not _lost_a_race(store, error) or monotonic() > give_up:
                 raise
-        # Of its own: the host may have seeded the one of all.
-        sleep(Random().uniform(0, _RACE_PAUSE_S))  # noqa: S311 - no secret
+        # Not from the host's ``random``: it may count on what that gives next.
+        sleep(SystemRandom().uniform(0, _RACE_PAUSE_S))
 
 
 def _upgrade(store: Store, config: AlembicConfig) -> bool:

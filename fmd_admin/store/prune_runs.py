@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    delete,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from .job_models import Prune
 
@@ -44,6 +53,13 @@ def ask(connection: Connection, reason: str, plan: Mapping[str, int], now_ms: in
     )
     key = made.inserted_primary_key
     return 0 if key is None else int(key[0])
+
+
+def was_asked(connection: Connection, reason: str, since_ms: int) -> bool:
+    """Whether a run was asked for with this reason from ``since_ms`` (UTC) on."""
+    asked_at = type_coerce(Prune.asked_at, BigInteger)
+    query = select(Prune.id).where(Prune.reason == reason, asked_at >= since_ms)
+    return connection.scalar(query.limit(1)) is not None
 
 
 def next_open(connection: Connection) -> Run | None:

@@ -43,6 +43,8 @@ T = TypeVar("T")
 #: How often a transaction that lost against another one is run, and the longest pause before.
 _TRIES = 8
 _PAUSE_S = 0.2
+#: How often a transaction is run again whose connection was lost.
+_LOST_TRIES = 2
 
 
 class Store:
@@ -117,20 +119,29 @@ class Store:
         ):
             yield connection
 
-    def transact(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+    def transact(
+        self, work: Callable[[Connection], T], *, snapshot: bool = False, repeatable: bool = False
+    ) -> T:
         """Run ``work`` in a write transaction; again if the database gave it up for another one.
 
-        ``work`` must change nothing but the database before it returns.
+        ``work`` must change nothing but the database before it returns. ``repeatable`` work is
+        also run again after its connection was lost, when it may have been committed already.
         """
+        lost = _LOST_TRIES if repeatable else 0
         for left in reversed(range(_TRIES)):
             try:
                 with self.write(snapshot=snapshot) as connection:
                     return work(connection)
             except DBAPIError as error:
-                if not left or not is_conflict(error):
+                if not is_conflict(error):
+                    if not error.connection_invalidated or not lost:
+                        raise
+                    lost -= 1
+                if not left:
                     raise
-            # Of two that met, not both come back at the same moment.
-            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - no secret
+            # Of two that met, not both come back at the same moment; and the host may count on
+            # what its own seeded ``random`` gives next.
+            time.sleep(random.SystemRandom().uniform(0, _PAUSE_S))
         raise AssertionError("the last try returns or raises")
 
     def before_fork(self) -> None:

@@ -89,12 +89,15 @@ class AlertsPage(Page):
             with self.panel.store.read() as connection:
                 times = preview(connection, made, now_ms, self.panel.store.timezone)
             return self._show_rule(form, options, 200, said=_said(made, times))
-        with self.panel.store.write() as connection:
+
+        def save(connection: Connection) -> bool:
             if rows.name_is_taken(connection, AlertRule, made.name, rule_id):
-                form.name.errors = [*form.name.errors, "There is a rule of this name already."]
-            else:
-                _save_rule(connection, made, rule_id, now_ms, old)
-        if form.name.errors:
+                return False
+            _save_rule(connection, made, rule_id, now_ms, old)
+            return True
+
+        if not self.panel.store.transact(save):
+            form.name.errors = [*form.name.errors, "There is a rule of this name already."]
             return self._show_rule(form, options, 400)
         flash(f"Rule {made.name} is saved.", "ok")
         return redirect(url_for("alerts.index"), 303)
@@ -123,10 +126,14 @@ class AlertsPage(Page):
             self._own(found, but_idle=True)
             action = url_for("alerts.delete_rule", rule_id=rule_id)
             return self._confirm("rule", found.name, "What it sent stays in the log.", action)
-        with self.panel.store.write() as connection:
+
+        def delete(connection: Connection) -> Rule:
             found = self._find_rule(connection, rule_id)
             self._own(found, but_idle=True)
             rows.delete_rule(connection, rule_id)
+            return found
+
+        found = self.panel.store.transact(delete)
         flash(f"Rule {found.name} is deleted. What it sent stays in the log.", "ok")
         return redirect(url_for("alerts.index"), 303)
 
@@ -168,9 +175,9 @@ class AlertsPage(Page):
         if secret:
             values["secret"] = seal(secret, self.panel.secret())
             values["hint"] = hint_of(form.kind.data, secret)
-        with self.panel.store.write() as connection:
+
+        def save(connection: Connection) -> bool:
             if rows.name_is_taken(connection, AlertTarget, values["name"], target_id):
-                form.name.errors = [*form.name.errors, "There is a target of this name already."]
                 return False
             if target_id is None:
                 connection.execute(insert(AlertTarget).values(**values))
@@ -178,6 +185,11 @@ class AlertsPage(Page):
                 connection.execute(
                     update(AlertTarget).where(AlertTarget.id == target_id).values(**values)
                 )
+            return True
+
+        if not self.panel.store.transact(save):
+            form.name.errors = [*form.name.errors, "There is a target of this name already."]
+            return False
         return True
 
     @expose("/alerts/targets/<int:target_id>/delete", methods=("GET", "POST"))
@@ -190,32 +202,40 @@ class AlertsPage(Page):
             note = "Its address is forgotten, and what still waits for it is not sent."
             action = url_for("alerts.delete_target", target_id=target_id)
             return self._confirm("target", found.name, note, action)
-        with self.panel.store.write() as connection:
+
+        def delete(connection: Connection) -> Any:
             found = self._find_target(connection, target_id)
             self._own(found, but_idle=True)
             rows.delete_target(connection, target_id)
+            return found
+
+        found = self.panel.store.transact(delete)
         flash(f"Target {found.name} is deleted.", "ok")
         return redirect(url_for("alerts.index"), 303)
 
     @expose("/alerts/targets/<int:target_id>/test", methods=("POST",))
     def test(self, target_id: int) -> Response:
         """Have a test alert sent on the way of all others."""
-        with self.panel.store.write() as connection:
-            found = self._find_target(connection, target_id)
-            if not found.active:
-                flash("This target is not active: nothing is sent to it.", "error")
-                return redirect(url_for("alerts.index"), 303)
-            alert = {
-                "rule_id": 0,
-                "rule": "Test",
-                "kind": "test",
-                "severity": "info",
-                "subject": "",
-                "quiet": "",
-                "title": f"Test of {self.panel.config.values.brand_name}",
-                "body": f"{current_user.username} asked for it in the panel.",
-            }
-            rows.add(connection, alert, [target_id], _now_ms())
+        alert = {
+            "rule_id": 0,
+            "rule": "Test",
+            "kind": "test",
+            "severity": "info",
+            "subject": "",
+            "quiet": "",
+            "title": f"Test of {self.panel.config.values.brand_name}",
+            "body": f"{current_user.username} asked for it in the panel.",
+        }
+
+        def add(connection: Connection) -> bool:
+            active = bool(self._find_target(connection, target_id).active)
+            if active:
+                rows.add(connection, alert, [target_id], _now_ms())
+            return active
+
+        if not self.panel.store.transact(add):
+            flash("This target is not active: nothing is sent to it.", "error")
+            return redirect(url_for("alerts.index"), 303)
         flash("A test is on its way. The log below says within seconds what became of it.", "ok")
         return redirect(url_for("alerts.index"), 303)
 

@@ -251,13 +251,16 @@ class ExceptionsPage(Page):
         if not is_admin():
             abort(403)
         back = request.form.get("resolved") == "no"
-        with self.panel.store.write() as connection:
+        now_ms, by = time.time_ns() // 1_000_000, current_user.username
+
+        def mark(connection: Connection) -> None:
             self._find(connection, group_id)
             if back:
                 store.reopen(connection, [group_id])
             else:
-                now_ms = time.time_ns() // 1_000_000
-                store.resolve(connection, [group_id], now_ms, current_user.username)
+                store.resolve(connection, [group_id], now_ms, by)
+
+        self.panel.store.transact(mark)
         text = (
             "It is open again."
             if back
@@ -272,9 +275,12 @@ class ExceptionsPage(Page):
         if not is_admin():
             abort(403)
         if request.method == "POST":
-            with self.panel.store.write() as connection:
+
+            def delete(connection: Connection) -> None:
                 self._find(connection, group_id)
                 store.delete_groups(connection, [group_id])
+
+            self.panel.store.transact(delete)
             flash("The exceptions were deleted.", "ok")
             return redirect(url_for("exceptions.index"), 303)
         with self.panel.store.read() as connection:

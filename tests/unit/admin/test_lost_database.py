@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from fmd_admin.admin import read_again
 
+from ...cuts import cut
 from ...support import Bound, get
 from .browser import Browser
 
@@ -19,24 +18,6 @@ from .browser import Browser
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_again, "_PAUSES_S", (0.0, 0.0, 0.0))
-
-
-@contextmanager
-def cut(bound: Bound, when: str, words: str, times: int) -> Iterator[list[str]]:
-    """Close the connection before or after a statement with ``words``; keeps what was cut."""
-    done: list[str] = []
-
-    def close(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
-        if words in statement and len(done) < times:
-            done.append(statement)
-            cursor.connection.close()
-
-    engine, name = bound.monitor.store.engine, f"{when}_cursor_execute"
-    event.listen(engine, name, close)
-    try:
-        yield done
-    finally:
-        event.remove(engine, name, close)
 
 
 @pytest.fixture
@@ -58,13 +39,13 @@ def one_row(bound: Bound, anna: Browser) -> Browser:
 def test_a_page_is_read_again(
     bound: Bound, one_row: Browser, path: str, words: str, when: str
 ) -> None:
-    with cut(bound, when, words, times=3) as done:
+    with cut(bound.monitor.store, words, times=3, when=when) as done:
         assert one_row.get(path).status_code == 200
     assert done
 
 
 def test_a_page_that_cannot_be_read_fails_once(bound: Bound, one_row: Browser) -> None:
-    with cut(bound, "before", "count(*)", times=9) as done:
+    with cut(bound.monitor.store, "count(*)", times=9) as done:
         assert one_row.get("/data/requests").status_code == 503
     assert len(done) == 4
     assert one_row.get("/data/requests").status_code == 200

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from fmd_admin.errors import LeaseLostError
 from fmd_admin.jobs import alerts as module
@@ -26,6 +27,7 @@ from fmd_admin.store.sealing import seal
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
+from ...cuts import cut
 from ...profiles import store_batch
 from ...receivers import mail_server, webhook
 
@@ -500,6 +502,44 @@ def test_one_rule_that_fails_stops_no_other(
     def broken(connection: Any, one: Any, *rest: Any) -> Any:
         if one.kind == "median":
             raise RuntimeError("ours")
+        return true(connection, one, *rest)
+
+    monkeypatch.setattr(module, "findings", broken)
+    process.alerts.decide()
+    assert len(titles(store)) == 1
+    assert process.faults == ["evaluating a rule of alerts (median)"]
+
+
+def test_a_lost_connection_has_all_rules_evaluated_again(
+    store: Store, process: Process, now_ms: int
+) -> None:
+    rule(store, "regression", target(store, "http://127.0.0.1:1/"), scope="each")
+    rule(store, "new_exception", 1)
+    raise_(store, "f")
+    for days in range(35):
+        ms = 30.0 if days < 7 else 10.0
+        request(store, now_ms - days * 24 * HOUR_MS - 1, 40, ms=ms)
+    with cut(store, "FROM fmd_exception") as done, pytest.raises(DBAPIError):
+        process.alerts.decide()
+    assert done
+    assert (titles(store), process.faults) == ([], [])
+    process.alerts.decide()
+    assert len(titles(store)) == 2
+
+
+def test_a_statement_that_fails_is_of_its_rule_only(
+    store: Store, now_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL refuses whatever follows in its transaction."""
+    process = Process(store, now_ms)
+    rule(store, "median", target(store, "http://127.0.0.1:1/"))
+    rule(store, "new_exception", 1)
+    raise_(store, "f")
+    true = module.findings
+
+    def broken(connection: Any, one: Any, *rest: Any) -> Any:
+        if one.kind == "median":
+            connection.exec_driver_sql("SELECT nothing FROM nowhere")
         return true(connection, one, *rest)
 
     monkeypatch.setattr(module, "findings", broken)

@@ -21,6 +21,7 @@ from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.lease import Lease
 from fmd_admin.store.store import Store
 
+from ...cuts import conflicts, cut
 from ...support import new_store
 
 SOON_S = 20.0
@@ -197,6 +198,50 @@ def test_one_that_raises_keeps_its_schedule(
     works = True
     process.run("Sometimes", seconds(10))
     assert stored(store) == [("Sometimes", 10, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (conflicts, "UPDATE fmd_graph SET"),
+        (conflicts, "INTO fmd_graph_value"),
+        # Not the claim: whether it counted is not known then, and its tick is left out.
+        (cut, "INTO fmd_graph_value"),
+    ],
+)
+def test_a_database_that_goes_away_for_a_moment_costs_no_value(
+    store: Store, process: Process, fault: Any, words: str
+) -> None:
+    calls = []
+    process.graphs.add("Users", lambda: len(calls.append(1) or calls), "interval", {"seconds": 10})
+    process.start()
+    with fault(store, words) as done:
+        process.run("Users", NOON)
+    assert len(done) == len(calls) == 1
+    assert stored(store) == [("Users", 0, 1.0)]
+    assert process.faults.seen == []
+
+
+def test_a_value_whose_commit_was_not_answered_is_kept_once(
+    store: Store, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.graphs.add("Users", lambda: 3, "interval", {"seconds": 10})
+    process.start()
+    dialect, cut_off = store.engine.dialect, []
+    commit = dialect.do_commit
+
+    def unanswered(connection: Any) -> None:
+        commit(connection)
+        if len(stored(store)) == 1 and not cut_off:
+            cut_off.append(1)
+            connection.driver_connection.close()
+            commit(connection)
+
+    monkeypatch.setattr(dialect, "do_commit", unanswered)
+    process.run("Users", NOON)
+    assert cut_off == [1]
+    assert stored(store) == [("Users", 0, 3.0)]
+    assert process.faults.seen == []
 
 
 def test_what_is_no_number_is_refused_with_a_message(store: Store, process: Process) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from fmd_admin import settings
 from fmd_admin.errors import LeaseLostError, ScheduleError
@@ -23,6 +24,7 @@ from fmd_admin.store.prune_runs import Run
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
+from ...cuts import cut
 from .test_scheduler import Clock, Faults, eventually
 
 DAY_MS = 86_400_000
@@ -285,6 +287,45 @@ def test_what_a_schedule_deletes_is_left_to_it(store: Store) -> None:
     assert default.everything()["requests"] < own.everything()["requests"]
     assert default.weeks_of("requests") == 52
     assert default.weeks_of("rollups") is None
+
+
+def test_a_scheduled_run_that_could_not_be_asked_for_comes_later(
+    store: Store, work: Pruning, clock: Clock
+) -> None:
+    one = pruning_schedule(3, False, {"hour": 3})
+    with cut(store, "INTO fmd_prune", times=3) as done, pytest.raises(DBAPIError):
+        work.ask_scheduled(one)
+    assert len(done) == 3
+    assert runs(store) == []
+    for _ in range(2):
+        work.step(1.0, never)
+    assert [run.reason for run in runs(store)] == ["schedule, 3 weeks"]
+    with cut(store, "INTO fmd_prune"):
+        work.ask_scheduled(one)
+    assert len(runs(store)) == 2
+
+
+def test_the_next_process_makes_up_for_a_scheduled_run(store: Store) -> None:
+    """Whoever ran the jobs died just before; a tick that came longer ago is left out."""
+
+    def begin_at(moment: datetime, name: str) -> None:
+        jobs = Jobs(store, name, report=lambda _what: None)
+        now = datetime.now(timezone.utc)
+        cron = {"year": moment.year, "month": moment.month, "day": moment.day}
+        cron |= {"hour": moment.hour, "minute": moment.minute, "second": moment.second}
+        jobs.add_pruning_schedule(3, False, cron)
+        assert moment < now
+        jobs.tick()
+        jobs.tick()
+        jobs.stop()
+
+    now = datetime.now(timezone.utc)
+    begin_at(now - timedelta(minutes=15), "a")
+    assert runs(store) == []
+    begin_at(now - timedelta(minutes=3), "b")
+    assert [run.reason for run in runs(store)] == ["schedule, 3 weeks"]
+    begin_at(now - timedelta(minutes=3), "c")
+    assert len(runs(store)) == 1
 
 
 def test_a_schedule_runs_once_over_all_processes(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from fmd_admin.store.engine import is_conflict, with_driver
 from fmd_admin.store.models import Endpoint
 from fmd_admin.store.store import Store
 
+from ...cuts import conflicts
 from ...support import new_store
 
 
@@ -203,3 +205,15 @@ def test_a_read_whose_connection_is_gone_at_its_end_has_read_all(store: Store) -
         cut(connection)
     with store.read() as connection:
         assert connection.scalars(select(Endpoint.level)).all() == []
+
+
+@pytest.mark.sqlite_only
+def test_a_host_that_seeded_random_gets_what_it_expects(store: Store) -> None:
+    random.seed(1)
+    before = random.getstate()
+    with conflicts(store, "UPDATE fmd_config") as done:
+        store.transact(
+            lambda connection: connection.exec_driver_sql("UPDATE fmd_config SET version = 9")
+        )
+    assert done
+    assert random.getstate() == before

@@ -10,6 +10,7 @@ import pytest
 
 import fmd_admin
 
+from ....cuts import conflicts
 from ....exceptions import stored_groups
 from ....support import Bound, get
 from ..browser import Browser
@@ -110,6 +111,18 @@ def test_an_older_one_can_be_looked_at(failing: Bound, anna: Browser) -> None:
 def test_one_of_no_request_says_so(failing: Bound, anna: Browser) -> None:
     text = anna.get(f"/exceptions/{group_id(failing, 'OSError')}").text
     assert "outside of any request" in text
+
+
+def test_what_a_cluster_gives_up_once_counts(failing: Bound, anna: Browser) -> None:
+    store = failing.monitor.store
+    path = f"/exceptions/{group_id(failing, 'LookupError')}"
+    with conflicts(store, "UPDATE fmd_exception_group") as done:
+        assert anna.post(f"{path}/resolve", {"resolved": "yes"}).status_code == 303
+    assert done
+    with conflicts(store, "DELETE FROM fmd_exception_group") as done:
+        assert anna.post(f"{path}/delete").status_code == 303
+    assert done
+    assert anna.get(path).status_code == 404
 
 
 def test_admins_resolve_reopen_and_delete(failing: Bound, anna: Browser) -> None:
