@@ -14,6 +14,7 @@ from ..errors import ScopeError
 from ..store.calendar import Calendar
 from ..store.models import Version
 from ..store.types import to_millis
+from .catalog import NO_NAME
 
 RANGES = ("1h", "24h", "7d", "30d", "custom")
 #: What a range may be compared with: as much time right before it, or the same time a week earlier.
@@ -145,7 +146,7 @@ class Scope:
             query.append(("to", self._exact(self.end_ms)))
         if self.compare != COMPARISONS[0]:
             query.append(("against", self.compare))
-        return query + [("version", name) for name in self.versions]
+        return query + [("version", name or NO_NAME) for name in self.versions]
 
     def _exact(self, time_ms: int) -> str:
         local = Calendar(self.zone).local(time_ms)
@@ -180,8 +181,8 @@ def parse_scope(
     """Return what the URL's ``args`` ask for; ``default_range`` where they name no range.
 
     ``args`` is a werkzeug MultiDict or a dict of lists. Words: ``range`` (one of ``RANGES``),
-    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable),
-    ``against`` (one of ``COMPARISONS``).
+    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable;
+    ``NO_NAME`` is the one without a name), ``against`` (one of ``COMPARISONS``).
     Custom ranges are widened to full hours. Raises ScopeError, whose message says the mend.
     """
     names = {name: [value for value in _all(args, name) if value] for name in _WORDS}
@@ -201,7 +202,7 @@ def parse_scope(
         end_ms = calendar.next_hour(exact[1] - 1)
     else:
         exact = start_ms, end_ms = named_range(calendar, range_name, now_ms)
-    versions = tuple(dict.fromkeys(names["version"]))
+    versions = tuple(dict.fromkeys("" if name == NO_NAME else name for name in names["version"]))
     return Scope(
         range_name=range_name,
         start_ms=start_ms,
@@ -287,5 +288,6 @@ def _version_ids(connection: Connection, versions: tuple[str, ...]) -> tuple[int
     ids: dict[str, int] = {row.name: row.id for row in rows}
     for name in versions:
         if name not in ids:
-            raise ScopeError(f"Version {name[:40]!r} is not known. Choose one from the list.")
+            shown = name[:40] or NO_NAME
+            raise ScopeError(f"Version {shown!r} is not known. Choose one from the list.")
     return tuple(ids[name] for name in versions)
