@@ -34,6 +34,8 @@ class ScopeBar:
     """
 
     label: str
+    #: The range of lists, which is not widened to hours.
+    exact_label: str
     zone: str
     ranges: list[Choice]
     custom: bool
@@ -76,6 +78,7 @@ def scope_bar(
     ]
     return ScopeBar(
         label=scope.label,
+        exact_label=scope.exact_label,
         zone=str(scope.zone),
         ranges=ranges,
         custom=scope.range_name == "custom",

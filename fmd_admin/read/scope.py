@@ -113,20 +113,12 @@ class Scope:
     @property
     def label(self) -> str:
         """The range in words: days, or hours if it is not made of whole days."""
-        calendar = Calendar(self.zone)
-        start, end = calendar.local(self.start_ms), calendar.local(self.end_ms)
-        whole_days = (
-            calendar.day_start(self.start_ms) == self.start_ms
-            and calendar.day_start(self.end_ms) == self.end_ms
-        )
-        if whole_days:
-            last = calendar.local(self.end_ms - 1)
-            if start.date() == last.date():
-                return _day(start)
-            return f"{_day(start, year=start.year != last.year)}{_TO}{_day(last)}"
-        if start.date() == end.date():
-            return f"{_day(start)}, {start:%H:%M}{_TO}{end:%H:%M}"
-        return f"{_day(start)}, {start:%H:%M}{_TO}{_day(end)}, {end:%H:%M}"
+        return _in_words(Calendar(self.zone), self.start_ms, self.end_ms)
+
+    @property
+    def exact_label(self) -> str:
+        """The range in words as lists have it, which is not widened to hours."""
+        return _in_words(Calendar(self.zone), self.exact_start_ms, self.exact_end_ms)
 
     @property
     def from_text(self) -> str:
@@ -162,6 +154,22 @@ def _earlier(calendar: Calendar, time_ms: int, days: int, span_ms: int) -> int:
         return calendar.hour_start(time_ms - span_ms)
     local = calendar.local(time_ms) - timedelta(days=days)
     return calendar.hour_start(to_millis(local.astimezone(timezone.utc)))
+
+
+def _in_words(calendar: Calendar, start_ms: int, end_ms: int) -> str:
+    start, end = calendar.local(start_ms), calendar.local(end_ms)
+    if calendar.day_start(start_ms) == start_ms and calendar.day_start(end_ms) == end_ms:
+        last = calendar.local(end_ms - 1)
+        if start.date() == last.date():
+            return _day(start)
+        return f"{_day(start, year=start.year != last.year)}{_TO}{_day(last)}"
+    if start.date() == end.date():
+        return f"{_day(start)}, {_time(start)}{_TO}{_time(end)}"
+    return f"{_day(start)}, {_time(start)}{_TO}{_day(end)}, {_time(end)}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
 
 
 def _day(moment: datetime, *, year: bool = True) -> str:
