@@ -68,7 +68,11 @@ def _convert(kind: type, value: object) -> Any:
         return number
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(value)
-    return str(value).strip()
+    text = str(value).strip()
+    if "\0" in text:
+        # PostgreSQL takes no such text.
+        raise ValueError(value)
+    return text
 
 
 def setting(

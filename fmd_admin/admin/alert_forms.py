@@ -17,7 +17,7 @@ from wtforms import (
     SelectMultipleField,
     StringField,
 )
-from wtforms.validators import InputRequired, Length, NumberRange, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, ValidationError
 
 from ..jobs.senders import APPRISE, WEBHOOK
 from ..read.alert_rules import APP, EACH, KINDS, ONE, Rule
@@ -36,17 +36,31 @@ def _not_configured(_form: Form, field: Field) -> None:
         raise ValidationError(f"Names ending in{SUFFIX} are for what the configuration says.")
 
 
-_NAME = [
-    InputRequired("Enter a name."),
-    Length(max=100, message="A name has at most 100 characters."),
-    _not_configured,
-]
+def _printable(_form: Form, field: Field) -> None:
+    if not (field.data or "").isprintable():
+        raise ValidationError("A name has printable characters only.")
+
+
+def _stripped(text: str | None) -> str | None:
+    return text and text.strip()
+
+
+_NAME: dict[str, Any] = {
+    "validators": [
+        DataRequired("Enter a name."),
+        Length(max=100, message="A name has at most 100 characters."),
+        _printable,
+        _not_configured,
+    ],
+    "filters": [_stripped],
+    "render_kw": {"maxlength": 100},
+}
 
 
 class RuleForm(Form):
     """A rule. ``targets`` and ``endpoint`` get their choices from the store."""
 
-    name = StringField("Name", _NAME, render_kw={"maxlength": 100})
+    name = StringField("Name", **_NAME)
     kind = SelectField("Alert on", choices=list(KINDS))
     scope = SelectField("Endpoints", choices=list(SCOPES))
     endpoint = SelectField("Endpoint", validate_choice=False)
@@ -80,6 +94,8 @@ class RuleForm(Form):
         """The limit lies where its kind allows it."""
         kind = KINDS.get(self.kind.data)
         if kind is None or not kind.unit:
+            # Whatever stands there says nothing.
+            field.errors[:] = []
             return
         if field.data is None or not kind.lowest <= field.data <= kind.highest:
             raise ValidationError(
@@ -144,7 +160,7 @@ _PLAIN = ("name", "kind", "scope", "threshold", "window_h", "cooldown_min", "sev
 class TargetForm(Form):
     """A target. Its address and key are write-only: they are never shown again."""
 
-    name = StringField("Name", _NAME, render_kw={"maxlength": 100})
+    name = StringField("Name", **_NAME)
     kind = SelectField("Kind", choices=list(TARGET_KINDS))
     address = PasswordField(
         "Address",

@@ -34,6 +34,8 @@ class ScopeBar:
     """
 
     label: str
+    #: The range of lists, which is not widened to hours.
+    exact_label: str
     zone: str
     ranges: list[Choice]
     custom: bool
@@ -71,11 +73,12 @@ def scope_bar(
         for name, label in RANGE_LABELS
     ]
     boxes = [
-        Choice(version.name or NO_NAME, version.name, version.name in scope.versions)
-        for version in reversed(versions)
+        Choice(name or NO_NAME, name or NO_NAME, name in scope.versions)
+        for name in (version.name for version in reversed(versions))
     ]
     return ScopeBar(
         label=scope.label,
+        exact_label=scope.exact_label,
         zone=str(scope.zone),
         ranges=ranges,
         custom=scope.range_name == "custom",
@@ -112,4 +115,4 @@ def _spoken(scope: Scope) -> str:
 def _versions_label(versions: tuple[str, ...]) -> str:
     if not versions:
         return "All versions"
-    return versions[0] if len(versions) == 1 else f"{len(versions)} versions"
+    return versions[0] or NO_NAME if len(versions) == 1 else f"{len(versions)} versions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from ..store.alert_models import AlertRule
 from ..store.calendar import Calendar
 from ..store.exception_models import ExceptionDay, ExceptionGroup
 from ..store.models import Endpoint, Writer
+from ..store.presence import dropped_at_ms
 from ..store.types import to_millis
 from .buckets import Buckets, Total, together
 from .catalog import endpoint_names
@@ -291,12 +293,17 @@ def _regressions(
 
 
 def _drops(connection: Connection, rule: Rule) -> Iterator[Finding]:
+    seen_at = type_coerce(Writer.seen_at, BigInteger)
     rows = connection.execute(
-        select(Writer.writer, Writer.dropped).where(
-            Writer.dropped > 0, type_coerce(Writer.seen_at, BigInteger) >= rule.since_ms
+        select(Writer.writer, Writer.dropped, seen_at.label("seen_ms"), Writer.status).where(
+            Writer.dropped > 0, seen_at >= rule.since_ms
         )
     )
     for row in rows:
+        # A process counts from its beginning on, which may be before the rule's.
+        status = json.loads(row.status or "{}")
+        if dropped_at_ms(row.dropped, row.seen_ms, status) < rule.since_ms:
+            continue
         yield Finding(
             f"drops:{row.writer[:40]}:{row.dropped}",
             "drops",

@@ -14,6 +14,7 @@ from ..errors import ScopeError
 from ..store.calendar import Calendar
 from ..store.models import Version
 from ..store.types import to_millis
+from .catalog import NO_NAME
 
 RANGES = ("1h", "24h", "7d", "30d", "custom")
 #: What a range may be compared with: as much time right before it, or the same time a week earlier.
@@ -112,20 +113,12 @@ class Scope:
     @property
     def label(self) -> str:
         """The range in words: days, or hours if it is not made of whole days."""
-        calendar = Calendar(self.zone)
-        start, end = calendar.local(self.start_ms), calendar.local(self.end_ms)
-        whole_days = (
-            calendar.day_start(self.start_ms) == self.start_ms
-            and calendar.day_start(self.end_ms) == self.end_ms
-        )
-        if whole_days:
-            last = calendar.local(self.end_ms - 1)
-            if start.date() == last.date():
-                return _day(start)
-            return f"{_day(start, year=start.year != last.year)}{_TO}{_day(last)}"
-        if start.date() == end.date():
-            return f"{_day(start)}, {start:%H:%M}{_TO}{end:%H:%M}"
-        return f"{_day(start)}, {start:%H:%M}{_TO}{_day(end)}, {end:%H:%M}"
+        return _in_words(Calendar(self.zone), self.start_ms, self.end_ms)
+
+    @property
+    def exact_label(self) -> str:
+        """The range in words as lists have it, which is not widened to hours."""
+        return _in_words(Calendar(self.zone), self.exact_start_ms, self.exact_end_ms)
 
     @property
     def from_text(self) -> str:
@@ -145,7 +138,7 @@ class Scope:
             query.append(("to", self._exact(self.end_ms)))
         if self.compare != COMPARISONS[0]:
             query.append(("against", self.compare))
-        return query + [("version", name) for name in self.versions]
+        return query + [("version", name or NO_NAME) for name in self.versions]
 
     def _exact(self, time_ms: int) -> str:
         local = Calendar(self.zone).local(time_ms)
@@ -161,6 +154,22 @@ def _earlier(calendar: Calendar, time_ms: int, days: int, span_ms: int) -> int:
         return calendar.hour_start(time_ms - span_ms)
     local = calendar.local(time_ms) - timedelta(days=days)
     return calendar.hour_start(to_millis(local.astimezone(timezone.utc)))
+
+
+def _in_words(calendar: Calendar, start_ms: int, end_ms: int) -> str:
+    start, end = calendar.local(start_ms), calendar.local(end_ms)
+    if calendar.day_start(start_ms) == start_ms and calendar.day_start(end_ms) == end_ms:
+        last = calendar.local(end_ms - 1)
+        if start.date() == last.date():
+            return _day(start)
+        return f"{_day(start, year=start.year != last.year)}{_TO}{_day(last)}"
+    if start.date() == end.date():
+        return f"{_day(start)}, {_time(start)}{_TO}{_time(end)}"
+    return f"{_day(start)}, {_time(start)}{_TO}{_day(end)}, {_time(end)}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
 
 
 def _day(moment: datetime, *, year: bool = True) -> str:
@@ -180,8 +189,8 @@ def parse_scope(
     """Return what the URL's ``args`` ask for; ``default_range`` where they name no range.
 
     ``args`` is a werkzeug MultiDict or a dict of lists. Words: ``range`` (one of ``RANGES``),
-    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable),
-    ``against`` (one of ``COMPARISONS``).
+    ``from`` and ``to`` on the wall clock of ``zone`` (only for custom), ``version`` (repeatable;
+    ``NO_NAME`` is the one without a name), ``against`` (one of ``COMPARISONS``).
     Custom ranges are widened to full hours. Raises ScopeError, whose message says the mend.
     """
     names = {name: [value for value in _all(args, name) if value] for name in _WORDS}
@@ -201,7 +210,7 @@ def parse_scope(
         end_ms = calendar.next_hour(exact[1] - 1)
     else:
         exact = start_ms, end_ms = named_range(calendar, range_name, now_ms)
-    versions = tuple(dict.fromkeys(names["version"]))
+    versions = tuple(dict.fromkeys("" if name == NO_NAME else name for name in names["version"]))
     return Scope(
         range_name=range_name,
         start_ms=start_ms,
@@ -287,5 +296,6 @@ def _version_ids(connection: Connection, versions: tuple[str, ...]) -> tuple[int
     ids: dict[str, int] = {row.name: row.id for row in rows}
     for name in versions:
         if name not in ids:
-            raise ScopeError(f"Version {name[:40]!r} is not known. Choose one from the list.")
+            shown = name[:40] or NO_NAME
+            raise ScopeError(f"Version {shown!r} is not known. Choose one from the list.")
     return tuple(ids[name] for name in versions)

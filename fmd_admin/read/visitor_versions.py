@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from ..store.visitor_models import Kind
-from .catalog import versions
+from .catalog import NO_NAME, versions
 from .scope import Scope
 from .table import Column, Table
 from .visitors import Shown, Visitors, Wanted
@@ -90,7 +90,7 @@ def visitor_versions(
         scope=visitors.scope,
         shown=shown,
         names=[shown.names[id] for id in shown.ids],
-        versions=[version.name for version in there],
+        versions=[version.name or NO_NAME for version in there],
         bubbles=bubbles,
         median_ms=visitors.median_ms() if bubbles else None,
         known=bool(bubbles) or visitors.are_known(),

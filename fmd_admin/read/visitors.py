@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -190,7 +191,9 @@ class Visitors:
         rows = sorted(self._rows, key=lambda row: row.id)
         for start in range(0, len(rows), _PORTION):
             some = rows[start : start + _PORTION]
-            key = ("hits", *(row.figures for row in some))
+            # Not the figures themselves: they would be held as well, and are some megabytes.
+            marks = ((row.id, len(row.figures), hash(row.figures)) for row in some)
+            key = ("hits", *chain.from_iterable(marks))
             found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
             if hits:
                 for id, number in found.items():
@@ -300,7 +303,8 @@ class Visitors:
 
 
 def _size(hits: dict[int, int]) -> int:
-    return _ENTRY_BYTES * len(hits)
+    # The key takes as much for each of its rows as an entry.
+    return _ENTRY_BYTES * (len(hits) + _PORTION)
 
 
 def _added_up(parts: Sequence[Part]) -> dict[int, int]:

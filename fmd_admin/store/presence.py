@@ -42,12 +42,14 @@ class Presence:
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._due = 0.0
         self._marks: object = None
+        self.after_fork()
 
     def after_fork(self) -> None:
         """The child is a process of its own."""
         self._due = 0.0
+        self._dropped = 0
+        self._dropped_at_ms: int | None = None
 
     def beat(
         self, writer: str, sequence: int, status: Callable[[], Mapping[str, Any]], marks: object
@@ -59,9 +61,10 @@ class Presence:
         now = self._clock()
         if now < self._due and marks == self._marks:
             return
-        said = status()
+        now_ms = time.time_ns() // 1_000_000
+        said = self._with_drops(status(), now_ms)
         values = {
-            "seen_at": time.time_ns() // 1_000_000,
+            "seen_at": now_ms,
             "status": json.dumps(said, separators=(",", ":")),
             "dropped": said["dropped"],
             "faults": said["faults"],
@@ -80,6 +83,23 @@ class Presence:
         self._store.transact(say)
         self._due = now + EVERY_S
         self._marks = marks
+
+    def _with_drops(self, said: Mapping[str, Any], now_ms: int) -> Mapping[str, Any]:
+        """Return what is said and when requests were dropped last, to within a beat."""
+        if said["dropped"] != self._dropped:
+            self._dropped, self._dropped_at_ms = said["dropped"], now_ms
+        if self._dropped_at_ms is None:
+            return said
+        return {**said, "dropped_at_ms": self._dropped_at_ms}
+
+
+def dropped_at_ms(dropped: int, seen_at_ms: int, status: Mapping[str, Any]) -> int:
+    """Return when a process dropped requests last (UTC ms), of what its row says.
+
+    What it did not come to say happened since its last word, so that ``seen_at_ms`` is near.
+    """
+    said: int | None = status.get("dropped_at_ms")
+    return seen_at_ms if said is None or dropped > status["dropped"] else said
 
 
 def processes(connection: Connection, since_ms: int) -> Sequence[Process]:

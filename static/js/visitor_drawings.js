@@ -33,7 +33,7 @@
       r: SMALLEST + (largest - SMALLEST) * Math.sqrt(slowest ? bubble.mean_ms / slowest : 0),
     }));
     const colors = data.bubbles.map((bubble) => heat(bubble.against_median));
-    const version = (number) => data.versions[number] || "(no version)";
+    const version = (number) => data.versions[number];
     const times = (ratio) => `${ratio < 9.95 ? ratio.toFixed(1) : Math.round(ratio)} times`;
     return {
       height: ROW * names.length + 74,

@@ -99,7 +99,7 @@ class GraphPage(Page):
             result = graphs.values(connection, scope, info)
             chart = Chart(
                 kind="lineOverTime",
-                label=_label(result, scope.label),
+                label=_label(result, scope.exact_label),
                 data_url=self.get_url(".data_json", graph_id=graph_id),
                 csv_url=self.get_url(".data_csv", graph_id=graph_id),
                 table=result.table(),
@@ -136,7 +136,7 @@ class GraphPage(Page):
             series["band"] = [(step.start_ms, step.low, step.high) for step in result.steps]
         return {
             "range": {
-                "label": scope.label,
+                "label": scope.exact_label,
                 "timezone": str(scope.zone),
                 "start_ms": result.start_ms,
                 "end_ms": result.end_ms,

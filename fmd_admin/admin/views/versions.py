@@ -11,7 +11,6 @@ from flask_admin import expose
 from sqlalchemy import Connection
 
 from ...read import versions
-from ...read.catalog import NO_NAME
 from ...read.scope import Scope
 from ...read.versions import MultiVersion, VersionPage, VersionPerformance
 from .. import format
@@ -100,7 +99,7 @@ class MultiVersionPage(VersionsPage):
 
     def links(self, looked: Looked) -> list[str]:
         return [
-            requests_behind(version=_known(version.name), endpoint=endpoint.id and endpoint.name)
+            requests_behind(version=version.name, endpoint=endpoint.id and endpoint.name)
             for version, endpoint, _ in looked.result.pairs()
         ]
 
@@ -113,7 +112,7 @@ class MultiVersionPage(VersionsPage):
                     "name": version.name,
                     "total": version.total,
                     "hits": version.hits,
-                    "url": requests_behind(version=_known(version.name)),
+                    "url": requests_behind(version=version.name),
                 }
                 for version in result.versions.rows
             ],
@@ -172,7 +171,7 @@ class VersionPerformancePage(VersionsPage):
 
     def links(self, looked: Looked) -> list[str]:
         return [
-            requests_behind(version=_known(box.name), endpoint=looked.endpoint_name)
+            requests_behind(version=box.name, endpoint=looked.endpoint_name)
             for box in looked.result.boxes
         ]
 
@@ -189,8 +188,3 @@ class VersionPerformancePage(VersionsPage):
 def _versions(found: VersionPage[Any]) -> str:
     number = "1 version" if found.total == 1 else f"{found.total} versions"
     return number if found.pages == 1 else f"{number} (page {found.page} of {found.pages})"
-
-
-def _known(name: str) -> str | None:
-    """Return what the version's filter understands."""
-    return None if name == NO_NAME else name

@@ -70,4 +70,5 @@ def test_versions_are_newest_first() -> None:
 def test_label_of_the_versions() -> None:
     assert bar().versions_label == "All versions"
     assert bar(versions=("1.9",)).versions_label == "1.9"
+    assert bar(versions=("",)).versions_label == "(no version)"
     assert bar(versions=("1.9", "2.0")).versions_label == "2 versions"

@@ -114,6 +114,8 @@ def test_saved_by_whom(bound: Bound, anna: Browser) -> None:
         ("IP", "half", "one of full, anonymized, off"),
         ("BRAND_NAME", "  ", "1 to 40 printable characters"),
         ("BRAND_NAME", "x" * 41, "1 to 40 printable characters"),
+        ("REDACT", "pin\0", "words of at most 1,000 characters in all"),
+        ("EXCLUDE", "a\0b", "regular expressions with blanks between them"),
         ("SESSION_HOURS", "1e9", "a whole number from 1 to 720 hours"),
     ],
 )

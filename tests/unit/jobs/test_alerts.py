@@ -23,6 +23,7 @@ from fmd_admin.store import alerts as rows
 from fmd_admin.store import exceptions, retention
 from fmd_admin.store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
 from fmd_admin.store.models import Endpoint, OutlierSkipped, Version, Writer
+from fmd_admin.store.presence import Presence
 from fmd_admin.store.sealing import seal
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
@@ -488,6 +489,33 @@ def test_requests_that_we_dropped(store: Store, process: Process) -> None:
     process.now_ms += 61 * 60_000
     process.alerts.decide()
     assert titles(store)[1:] == ["fmd_admin dropped 40 requests"]
+
+
+def test_what_was_dropped_before_the_rule_was_there_is_no_news(
+    store: Store, process: Process
+) -> None:
+    presence, dropped = Presence(store, lambda: 0.0), [12]
+
+    def beat(mark: int) -> None:
+        presence.beat("w", 0, lambda: {"dropped": dropped[0], "faults": 0}, mark)
+
+    beat(1)
+    time.sleep(0.01)
+    rule(store, "drops", target(store, "env:X"), since=time.time_ns() // 1_000_000)
+    time.sleep(0.01)
+    beat(2)
+    process.alerts.decide()
+    assert titles(store) == []
+    # A batch says it first; then the process does, or it came to no more.
+    with store.write() as connection:
+        connection.execute(update(Writer).values(dropped=13))
+    process.alerts.decide()
+    assert titles(store) == ["fmd_admin dropped 13 requests"]
+    dropped[0] = 14
+    beat(3)
+    process.now_ms += 61 * 60_000
+    process.alerts.decide()
+    assert titles(store)[1:] == ["fmd_admin dropped 14 requests"]
 
 
 def test_one_rule_that_fails_stops_no_other(

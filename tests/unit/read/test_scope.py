@@ -8,7 +8,9 @@ from werkzeug.datastructures import MultiDict
 
 from fmd_admin.errors import ScopeError
 from fmd_admin.read.scope import Scope, parse_scope
+from fmd_admin.records import Batch, Row
 from fmd_admin.store.store import Store
+from fmd_admin.store.writer import BatchWriter
 
 from .conftest import MakeWorld
 from .data import World
@@ -249,3 +251,21 @@ def test_a_refused_range_is_named_shortly(store: Store) -> None:
     with pytest.raises(ScopeError) as caught:
         parse(store, {"range": ["x" * 5_000]})
     assert len(str(caught.value)) < 200
+
+
+def test_the_version_without_a_name_has_a_word_of_its_own(store: Store) -> None:
+    rows = [Row(1_795_387_000_000, "a", 5.0, 200, "GET", None, None)]
+    for version in ("", "1.0"):
+        BatchWriter(store, lambda: 1).write(Batch(f"w{version}", 1, version, rows))
+    scope = parse(store, {"version": ["(no version)"]})
+    assert scope.versions == ("",)
+    assert scope.version_ids is not None
+    assert len(scope.version_ids) == 1
+    assert ("version", "(no version)") in scope.to_query()
+    both = parse(store, {"version": ["(no version)", "1.0", "(no version)"]})
+    assert both.versions == ("", "1.0")
+
+
+def test_an_unknown_version_without_a_name_is_refused(store: Store) -> None:
+    with pytest.raises(ScopeError, match=r"'\(no version\)' is not known"):
+        parse(store, {"version": ["(no version)"]})

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from fmd_admin.read import visitors as module
 from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.read.scope import Scope
 from fmd_admin.read.visitor_performance import VisitorPerformance, visitor_performance
@@ -12,6 +14,7 @@ from fmd_admin.read.visitor_versions import VisitorVersions, visitor_versions
 from fmd_admin.read.visitors import OTHER_NAME, Visitors, Wanted, whole_days
 from fmd_admin.store import visitor_weeks, visitors
 from fmd_admin.store.calendar import Calendar
+from fmd_admin.store.kept import Kept
 from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import Kind
 from fmd_admin.store.visitor_parts import OTHER
@@ -252,3 +255,25 @@ def test_who_came_at_another_time_is_known(world_in: MakeWorld) -> None:
     scope = world.scope(since="2026-01-01T00:00", to="2026-01-02T00:00")
     assert by_version(world, scope, Kind.GROUP).known
     assert performance(world, scope).known
+
+
+def test_all_that_is_kept_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scope = world.scope(range="30d")
+    held: list[tuple[int, int]] = []
+    find = Kept.find
+
+    def watched(kept: Kept, key: Any, make: Any, size: Any) -> Any:
+        def measured(found: Any) -> int:
+            bytes_held: int = size(found)
+            held.append((sum(len(part) for part in key if isinstance(part, bytes)), bytes_held))
+            return bytes_held
+
+        return find(kept, key, make, measured)
+
+    monkeypatch.setattr(Kept, "find", watched)
+    # As if the same few visitors came in every row.
+    monkeypatch.setattr(module, "_ENTRY_BYTES", 0)
+    first = by_version(world, scope, Kind.GROUP)
+    assert held
+    assert all(of_key <= counted for of_key, counted in held)
+    assert by_version(world, scope, Kind.GROUP) == first

@@ -98,3 +98,15 @@ def test_a_beat_leaves_the_mark_alone(store: Store, clock: Clock) -> None:
         (one,) = processes(connection, 0)
         assert (one.dropped, one.faults) == (5, 2)
         assert processes(connection, time.time_ns() // 1_000_000 + 60_000) == []
+
+
+def test_it_says_when_requests_were_dropped_last(store: Store, clock: Clock) -> None:
+    presence, found = Presence(store, clock), []
+    for mark, dropped in enumerate((0, 3, 3, 8)):
+        time.sleep(0.005)
+        presence.beat("w", 0, lambda dropped=dropped: said(dropped=dropped), mark)  # type: ignore[misc]
+        with store.read() as connection:
+            (one,) = processes(connection, 0)
+        found.append(one.status.get("dropped_at_ms"))
+    assert found[0] is None
+    assert found[1] == found[2] < found[3]

@@ -84,7 +84,11 @@ def test_an_address_stays_unless_another_is_entered(with_target: Bound, anna: Br
     ("field", "value", "says"),
     [
         ("name", "", "Enter a name."),
+        ("name", "   ", "Enter a name."),
         ("name", "x" * 101, "at most 100 characters"),
+        ("name", "a\0b", "printable characters only"),
+        ("name", "a\nb", "printable characters only"),
+        ("threshold", "", "The limit of Error share is 0.01 to 100 %."),
         ("kind", "hat", "Not a valid choice"),
         ("scope", "hat", "Not a valid choice"),
         ("threshold", "0", "The limit of Error share is 0.01 to 100 %."),
@@ -135,6 +139,16 @@ def test_a_rule_is_made_changed_and_deleted(with_target: Bound, anna: Browser) -
     assert anna.get("/alerts/rules/1").status_code == 404
 
 
+@pytest.mark.parametrize("threshold", ["", "x"])
+def test_what_has_no_limit_needs_none(with_target: Bound, anna: Browser, threshold: str) -> None:
+    made = {**RULE, "name": " new ones ", "kind": "new_exception", "threshold": threshold}
+    assert anna.post("/alerts/rules/new", made).status_code == 303
+    with with_target.monitor.store.read() as connection:
+        assert connection.execute(select(AlertRule.name, AlertRule.threshold)).all() == [
+            ("new ones", 0.0)
+        ]
+
+
 def test_what_the_configuration_says_is_changed_there(bound: Bound, anna: Browser) -> None:
     store = bound.monitor.store
     for hints in ({"email": "anna@example.org by mail.example.org"}, {}):
@@ -174,6 +188,8 @@ def test_the_preview_says_how_often_and_saves_nothing(with_target: Bound, anna: 
         ({"address": "env:HOOK", "key": "k"}, "the variable holds the key as well"),
         ({"kind": "apprise", "address": "mail"}, "begins with a word and ://"),
         ({"name": ""}, "Enter a name."),
+        ({"name": " "}, "Enter a name."),
+        ({"name": "a\0"}, "printable characters only"),
     ],
 )
 def test_a_target_that_cannot_be_is_refused(

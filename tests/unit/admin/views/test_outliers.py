@@ -57,6 +57,14 @@ def test_list_is_sorted(filled: Bound, anna: Browser) -> None:
     assert anna.get("/outliers?sort=detail&page=zz").status_code == 200
 
 
+def test_a_list_is_called_by_the_minutes_that_were_asked_for(bound: Bound, anna: Browser) -> None:
+    words = "range=custom&from=2026-11-01T10:10&to=2026-11-01T10:50:30"
+    for path in ("/outliers", "/data/requests"):
+        assert "1 Nov 2026, 10:10 – 10:50:30" in anna.get(f"{path}?{words}").text
+    # Charts have whole hours.
+    assert "1 Nov 2026, 10:00 – 11:00" in anna.get(f"/overview?{words}").text
+
+
 def test_csv_has_every_row_of_the_range(filled: Bound, anna: Browser) -> None:
     for path, number in (("/outliers", 3), ("/endpoint/1/outliers", 2)):
         rows = list(csv.reader(io.StringIO(anna.get(f"{path}/data.csv").text)))
@@ -170,5 +178,8 @@ def test_lists_say_where_they_stopped_counting(
     page = anna.get("/outliers?page=2").text
     assert "12+ outliers" in page
     assert "11–12 of 12+ outliers" in page
+    assert "sorted are" not in page
     assert ">12+ · " in anna.get("/endpoint/1/profiler").text
+    for path in ("/outliers", "/endpoint/1/profiler"):
+        assert "; sorted are the newest 12<" in anna.get(f"{path}?sort=duration_ms").text
     assert len(anna.get("/outliers/data.csv").text.splitlines()) == 14

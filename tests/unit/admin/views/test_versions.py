@@ -124,3 +124,20 @@ def test_an_endpoint_has_the_tab(bound: Bound, anna: Browser) -> None:
     id, _ = endpoints(bound)["hello"]
     page = anna.get(f"/endpoint/{id}/versions").text
     assert re.search(r'versions" aria-current="page">Versions<', page)
+
+
+def test_the_version_without_a_name_can_be_chosen(filled: Bound, anna: Browser) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    rows = [Row(now_ms, "a", 5.0, 200, "GET", "anna", None)] * 7
+    BatchWriter(filled.monitor.store, lambda: 1).write(Batch("nameless", 1, "", rows))
+    page = anna.get("/overview?version=%28no+version%29").text
+    assert re.search(r'value="\(no version\)" checked> \(no version\)', page)
+    assert "7 requests" in anna.get("/data/requests?version=%28no+version%29").text
+    boxes = anna.get("/version-performance/data.json?range=24h").get_json()["boxes"]
+    (url,) = [box["url"] for box in boxes if box["name"] == "(no version)"]
+    assert "7 requests" in anna.get(url.removeprefix("/dashboard")).text
+    users = anna.get("/users-versions?range=24h").text
+    assert ">(no version)<" in users
+    links = re.findall(r'href="/dashboard(/data/requests\?[^"]*no\+version[^"]*)"', users)
+    assert links
+    assert "7 requests" in anna.get(unescape(links[0])).text
