@@ -150,25 +150,43 @@ def _put(connection: Connection, name: str, value: str, by: str) -> None:
         connection.execute(insert(SavedSetting).values(name=name, **values))
 
 
-def delete_endpoints(connection: Connection, ids: Sequence[int]) -> int:
-    """Delete endpoints with all their measurements; return how many endpoints there were."""
+#: By table: the id that all rows are above which are to go.
+Above = Mapping[Any, int]
+
+
+def delete_endpoints(connection: Connection, ids: Sequence[int], above: Above | None = None) -> int:
+    """Delete endpoints with all their measurements; return how many endpoints there were.
+
+    ``above`` is what :class:`~fmd_admin.store.emptying.Emptying` left of tables with many rows.
+    """
     visitors.forget_endpoints(connection, ids)
-    for table in _MEASUREMENTS:
-        connection.execute(delete(table).where(table.endpoint_id.in_(ids)))
+    _delete_measurements(connection, "endpoint_id", ids, above or {})
     connection.execute(delete(AlertRule).where(AlertRule.endpoint_id.in_(ids)))
     gone = connection.execute(delete(Endpoint).where(Endpoint.id.in_(ids))).rowcount
     bump(connection)
     return gone
 
 
-def delete_versions(connection: Connection, ids: Sequence[int]) -> int:
-    """Delete versions with all their measurements; return how many versions there were."""
+def delete_versions(connection: Connection, ids: Sequence[int], above: Above | None = None) -> int:
+    """Delete versions with all their measurements; return how many versions there were.
+
+    ``above`` is as for :func:`delete_endpoints`.
+    """
     visitors.forget_versions(connection, ids)
-    for table in _MEASUREMENTS:
-        connection.execute(delete(table).where(table.version_id.in_(ids)))
+    _delete_measurements(connection, "version_id", ids, above or {})
     gone = connection.execute(delete(Version).where(Version.id.in_(ids))).rowcount
     bump(connection)
     return gone
+
+
+def _delete_measurements(
+    connection: Connection, column: str, ids: Sequence[int], above: Above
+) -> None:
+    for table in _MEASUREMENTS:
+        gone = delete(table).where(getattr(table, column).in_(ids))
+        if table in above:
+            gone = gone.where(table.id > above[table])
+        connection.execute(gone)
 
 
 def delete_requests(connection: Connection, ids: Sequence[int]) -> int:

@@ -54,9 +54,10 @@ window.fmdGraph = (() => {
       this.chart?.destroy();
       useFont();
       const color = palette();
-      // An item of a fold that is no longer there cannot be zoomed into.
       const make = window.fmdGraphDrawings[this.kind];
       this.drawing = make(this.tree, words, color, this.box.clientWidth, this.zoom);
+      // What is hidden as too small, or in no fold any more, cannot be zoomed into.
+      this.zoom = this.drawing.focus;
       const { config, height } = this.drawing;
       this.box.style.height = `${height}px`;
       config.options.plugins.tooltip = { ...tooltip(color), ...config.options.plugins.tooltip };
@@ -123,7 +124,6 @@ window.fmdGraph = (() => {
     function refresh() {
       if (wanted() === drawn) return;
       drawn = wanted();
-      if (tree.isFold(graph.zoom) || !tree.fold) graph.zoom = tree.root;
       graph.draw();
     }
     listener.change = refresh;

@@ -1,5 +1,6 @@
 // Icicle and sunburst of an execution tree: each gives Chart.js its configuration, a height in
-// pixels, and which item each drawn element stands for.
+// pixels, which item each drawn element stands for, and the item that was zoomed into: all of the
+// tree if the one asked for is not shown.
 "use strict";
 
 window.fmdGraphDrawings = (() => {
@@ -146,6 +147,7 @@ window.fmdGraphDrawings = (() => {
         plugins: [labels],
       },
       at,
+      focus: focus.item,
     };
   }
 
@@ -231,6 +233,7 @@ window.fmdGraphDrawings = (() => {
         plugins: [centre],
       },
       at,
+      focus: focus.item,
     };
   }
 

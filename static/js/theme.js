@@ -36,7 +36,12 @@
     const button = event.target.closest("[data-set-theme]");
     if (button) {
       choose(button.dataset.setTheme);
-      button.closest("details")?.removeAttribute("open");
+      const menu = button.closest("details");
+      if (menu) {
+        menu.open = false;
+        // What is closed cannot keep the focus.
+        menu.querySelector("summary").focus();
+      }
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -126,6 +126,16 @@ def test_of_several_at_once(site: Site, anna: Visitor) -> None:
     assert in_force_s(site, "index", stores=True) < IN_FORCE_S
 
 
+def test_pages_of_an_endpoint_say_it_too(site: Site, anna: Visitor) -> None:
+    """The live region is there before anything is said in it."""
+    anna.go(f"/endpoint/{site.endpoint_id('index')}")
+    status = anna.page.get_by_role("status").and_(anna.find("#level-status"))
+    expect(status).to_have_text("")
+    control(anna, "index").get_by_role("button", name="2", exact=True).click()
+    expect(status).to_have_text("Level of index is now 2.")
+    assert site.level("index") == 2
+
+
 def test_a_change_that_fails_is_said_and_taken_back(site: Site, anna: Visitor) -> None:
     anna.allow("ERR_FAILED")
     anna.go("/overview")

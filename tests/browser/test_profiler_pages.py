@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from ..profiles import broad_tree, outlier, profile, store_batch
+from ..profiles import FIND, RANK, VIEW, broad_tree, node, outlier, profile, store_batch
 from .conftest import OpenSite, OpenVisitor
 from .site import Site
 from .visitor import Visitor
@@ -153,6 +153,30 @@ def test_graph_and_table_are_linked(anna: Visitor) -> None:
     anna.find("[data-sort=mean] button").click()
     expect(anna.find("th[data-sort=mean]")).to_have_attribute("aria-sort", "descending")
     assert lines(anna)[0] == "shop.search"
+
+
+def test_a_line_that_is_hidden_is_not_zoomed_into(open_site: OpenSite, visit: OpenVisitor) -> None:
+    """Of 95 ms in the view a line takes 91, and one, in the third row and on the right, 4."""
+    made = [profile([node(VIEW, 95, node(FIND, 91), node(RANK, 4))])]
+    site = open_site(prepare=lambda bound: store_batch(bound.monitor.store, profiles=made))
+    visitor = visit(site).log_in()
+    visitor.go("/endpoint/1/grouped-profiler")
+    wait_for_tree(visitor)
+    visitor.page.get_by_label("Hide lines below").select_option("Hide none")
+    visitor.wait_for("!!window.Chart?.getChart(document.querySelector('[data-graph] canvas'))")
+    path = visitor.find("[data-graph-path]")
+    for kind in ("Icicle", "Sunburst"):
+        visitor.button("Icicle").click()
+        canvas = visitor.find("[data-graph] canvas")
+        x = canvas.evaluate("(one) => Chart.getChart(one).scales.x.getPixelForValue(93_000)")
+        canvas.click(position={"x": x, "y": 60})
+        expect(path).to_contain_text("return sorted")
+        visitor.button(kind).click()
+        expect(path).to_contain_text("return sorted")
+        visitor.page.get_by_label("Hide lines below").select_option("Hide below 5 %")
+        expect(path).to_have_text("Click a line to zoom in.")
+        expect(visitor.button("Show all")).to_be_hidden()
+        visitor.page.get_by_label("Hide lines below").select_option("Hide none")
 
 
 def test_without_the_cdn_the_table_still_works(site: Site, visit: OpenVisitor) -> None:

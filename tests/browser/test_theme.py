@@ -43,9 +43,12 @@ def test_themes(site: Site, visit: OpenVisitor) -> None:
     assert theme(visitor) == "dark"
     assert background(visitor) == dark
     assert visitor.chart_colors() == dark_chart
-    visitor.find("summary[aria-label=Theme]").click()
+    summary = visitor.find("summary[aria-label=Theme]")
+    summary.click()
     expect(visitor.button("Dark")).to_have_attribute("aria-pressed", "true")
-    visitor.page.keyboard.press("Escape")
+    visitor.button("Dark").press("Enter")
+    expect(visitor.button("Dark")).to_be_hidden()
+    expect(summary).to_be_focused()
     # On pages without the menu too.
     visitor.go("/nowhere")
     assert (theme(visitor), background(visitor)) == ("dark", dark)

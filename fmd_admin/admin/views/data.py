@@ -230,6 +230,7 @@ class EndpointsData(DataView):
         "again starts anew."
     )
     delete = staticmethod(live.delete_endpoints)
+    emptied_by = "endpoint_id"
     columns = (
         Column("name", "Endpoint", Endpoint.name, lambda row: row.name),
         Column("level", "Level", Endpoint.level, lambda row: row.level, "count"),
@@ -257,6 +258,7 @@ class VersionsData(DataView):
     noun = ("version", "versions")
     delete_note = "All requests and totals of them go with them, for good."
     delete = staticmethod(live.delete_versions)
+    emptied_by = "version_id"
     columns = (
         Column("name", "Version", Version.name, lambda row: row.name),
         Column("first_seen", "First seen", Version.first_seen, lambda row: row.first_seen, "time"),

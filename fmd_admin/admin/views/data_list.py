@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ...errors import ScopeError
 from ...read.scope import Scope
+from ...store.emptying import Emptying
 from ...store.models import db
 from ...store.types import to_millis
 from .. import csv, format
@@ -26,6 +28,8 @@ from .data_rows import COUNTED, Column, Elsewhere, Found, Order, Wanted, export,
 from .pages import Page, is_admin
 
 DELETE_AT_ONCE = 500
+#: How long one request deletes what hangs on rows; servers end those that take half a minute.
+EMPTYING_S = 8.0
 #: Methods of the view that answer, and where. All others of Flask-Admin's model view stay out.
 ROUTES = {
     "index_view": "",
@@ -71,7 +75,9 @@ class DataView(Page, ModelView):
     #: What a confirmation says about the consequences.
     delete_note = ""
     #: From :mod:`fmd_admin.store.live`.
-    delete: Callable[[Connection, Sequence[int]], int]
+    delete: Callable[..., int]
+    #: The column of rows that hang on these, where there may be millions: they go first.
+    emptied_by = ""
 
     def __init__(self, model: Any, name: str, endpoint: str) -> None:
         self.column_list = [column.key for column in self.columns]
@@ -228,12 +234,20 @@ class DataView(Page, ModelView):
         if len(ids) > DELETE_AT_ONCE:
             abort(400, f"At most {DELETE_AT_ONCE} rows are deleted at once. Select fewer.")
         if request.method == "POST" and request.form.get("confirmed") == "yes":
-            gone = self.panel.store.transact(lambda connection: type(self).delete(connection, ids))
+            work = Emptying(self.panel.store, self.emptied_by, ids) if self.emptied_by else None
+            if work is not None and not work.work(EMPTYING_S):
+                so_far = max(request.form.get("so_far", 0, type=int), 0) + work.deleted
+                return self._confirm(ids, back, back_path, so_far)
+            gone = self.panel.store.transact(partial(self._delete, ids, work))
             flash(f"{self._number(gone)} deleted.", "ok")
             return redirect(back, 303)
         return self._confirm(ids, back, back_path)
 
     # How it is done
+
+    def _delete(self, ids: list[int], work: Emptying | None, connection: Connection) -> int:
+        left = {} if work is None else {"above": work.above}
+        return type(self).delete(connection, ids, **left)
 
     def _asked(self) -> Asked:
         sort, descending = request.args.get("sort", ""), request.args.get("desc", "0") != "0"
@@ -280,19 +294,23 @@ class DataView(Page, ModelView):
     def _number(self, count: int) -> str:
         return f"{count:,} {self.noun[count != 1]}"
 
-    def _confirm(self, ids: list[int], back: str, back_path: str) -> str:
+    def _confirm(self, ids: list[int], back: str, back_path: str, so_far: int | None = None) -> str:
+        """Ask for the deletion of ``ids``, or with ``so_far`` say how much of it is done."""
         rows = db.session.scalars(select(self.model).where(self.model.id.in_(ids[:10]))).all()
         page: str = self.render(
             "fmd_admin/confirm.html",
-            page_title=f"Delete {self._number(len(ids))}?",
+            page_title=f"Delete {self._number(len(ids))}?"
+            if so_far is None
+            else f"Deleting {self._number(len(ids))}",
             note=self.delete_note,
+            so_far=so_far,
             ids=ids,
             names=[self.row_name(row) for row in rows],
             hidden=len(ids) - len(rows),
             action=self.get_url(".delete_rows"),
             back=back,
             back_path=back_path,
-            button=f"Delete {self._number(len(ids))}",
+            button=f"Delete {self._number(len(ids))}" if so_far is None else "Go on",
         )
         return page
 

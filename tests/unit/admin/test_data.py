@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from html import unescape
@@ -14,7 +15,9 @@ import psutil
 import pytest
 from sqlalchemy import func, insert, select
 
-from fmd_admin.admin.views import data_rows
+from fmd_admin.admin.views import data_list, data_rows
+from fmd_admin.records import Batch, Row
+from fmd_admin.store import emptying
 from fmd_admin.store.models import (
     Client,
     Endpoint,
@@ -25,6 +28,7 @@ from fmd_admin.store.models import (
     Version,
 )
 from fmd_admin.store.types import to_millis
+from fmd_admin.store.writer import BatchWriter
 
 from ...support import Bound
 from .browser import Browser
@@ -319,6 +323,31 @@ def test_what_hangs_on_an_endpoint_goes_with_it(bound: Bound, anna: Browser) -> 
     anna.post("/data/endpoints/delete", {"ids": "1", "confirmed": "yes"})
     for model in (Endpoint, Request, RollupDelta, Hour):
         assert number(bound, model) == 0
+
+
+def test_a_long_deletion_takes_several_requests(
+    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_list, "EMPTYING_S", 0)
+    monkeypatch.setattr(emptying, "_FIRST_ROWS", 50)
+    rows = [Row(int(time.time() * 1000), "many", 5.0, 200, "GET", None, None)] * 120
+    BatchWriter(filled.monitor.store, lambda: 1).write(Batch("many", 1, "1.0", rows))
+    id = ids(anna.get("/data/endpoints?search=many").text)[0]
+    form: dict[str, Any] = {"ids": str(id), "confirmed": "yes", "back": "/data/endpoints"}
+    answer = anna.post("/data/endpoints/delete", form)
+    told = []
+    while answer.status_code == 200:
+        assert "Deleting 1 endpoint" in answer.text
+        assert number(filled, Endpoint) == 5
+        told.append(re.findall(r"(\d+) rows are deleted so far", answer.text)[0])
+        fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.text)
+        action = re.search(r'method="post" action="/dashboard([^"]+)" data-go-on', answer.text)
+        assert action is not None
+        answer = anna.open(action[1], method="POST", data=dict(fields))
+    assert told[:2] == ["50", "100"]
+    assert answer.location == "/dashboard/data/endpoints"
+    assert "1 endpoint deleted" in anna.get("/data/endpoints").text
+    assert number(filled, Endpoint) == 4
 
 
 @pytest.mark.parametrize(
