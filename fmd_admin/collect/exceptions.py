@@ -8,7 +8,7 @@ held. Texts are redacted and source is read in the flusher.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType
 from typing import Any
 
@@ -37,6 +37,8 @@ from .tracing import Rules
 
 #: Kept of a kind of exception in a minute by each process; the rest is counted.
 PER_MINUTE = 5
+#: What one that has lost its request may weigh: only a number of them is bounded.
+_MAX_LOOSE = 500
 #: In the dictionary of an exception that was captured.
 _MARK = "_fmd_admin_captured"
 
@@ -82,6 +84,17 @@ class Exceptions:
         self.raised.clear()
         self._cap.after_fork()
         self._deep = DeepKeys(PER_MINUTE)
+
+    def tick(self) -> None:
+        """Called about once a second, in the flusher."""
+        if self.raised:
+            self.raised.tend(time.perf_counter_ns())
+
+    def let_go(self, held: Iterable[Held]) -> None:
+        """Have exceptions stored as those of no request: theirs has ended without them."""
+        for one in held:
+            if one.weight <= _MAX_LOOSE:
+                self._loose(one)
 
     def _unhandled(self, _sender: Any, exception: BaseException, **_more: Any) -> None:
         self._guarded(exception, handled=False)
@@ -132,7 +145,7 @@ class Exceptions:
         marks = error.__dict__
         if _MARK in marks:
             return
-        seen = None if environ is None else self.raised.of(environ, at_ns)
+        seen = None if environ is None else self.raised.of(environ, asked, at_ns)
         if seen is not None and seen.unhandled == id(error):
             return
         if handled:

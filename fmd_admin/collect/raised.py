@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from ..records import Batch, Detail, RequestRecord, Row
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _new = tuple.__new__
 #: Requests with exceptions that run at the same time; those of more are counted only.
 _MAX_RUNNING = 1_000
+#: What nobody asked for in that time, although its request is gone, belongs to none any more.
+_GONE_NS = 60 * 10**9
 #: Calls between a server and a body, such as those of middlewares.
 _MAX_ABOVE = 50
 #: Exceptions of one request that are kept.
@@ -24,12 +28,24 @@ _MAX_HELD = 20
 class Seen:
     """What one running request raised. ``unhandled`` is the identity of what ended it, or 0."""
 
-    __slots__ = ("at_ns", "held", "unhandled")
+    __slots__ = ("_request", "at_ns", "held", "unhandled")
 
-    def __init__(self, at_ns: int) -> None:
+    def __init__(self, at_ns: int, request: object = None) -> None:
         self.at_ns = at_ns
         self.held: list[Held] = []
         self.unhandled = 0
+        self._request: Callable[[], object] | None = None
+        with suppress(TypeError):  # None, or a class of the host's that cannot be watched.
+            self._request = ref(request)
+
+    def is_of(self, request: object) -> bool:
+        """Tell whether it may be of ``request``."""
+        return self._request is None or request is None or self._request() is request
+
+    def is_gone(self, now_ns: int) -> bool:
+        """Tell whether its request ended long ago: nobody has it any more."""
+        is_old = now_ns - self.at_ns > _GONE_NS
+        return is_old and self._request is not None and self._request() is None
 
     def keep(self, held: Held) -> None:
         """Keep one more, if there is room."""
@@ -48,15 +64,29 @@ class Raised(dict[int, Seen]):
         self._owner = owner
         self._append_heavy = append_heavy
 
-    def of(self, environ: object, at_ns: int) -> Seen:
-        """Return what the request of ``environ`` raised so far."""
+    def of(self, environ: object, request: object, at_ns: int) -> Seen:
+        """Return what the request of ``environ`` raised so far; ``request`` may be None."""
         found = self.get(id(environ))
+        if found is not None and not found.is_of(request):
+            self._let_go(id(environ))
+            found = None
         if found is None:
             while len(self) >= _MAX_RUNNING:
                 # Somebody below us copies environments, so that nobody asks for these.
-                self.pop(next(iter(self)), None)
-            found = self[id(environ)] = Seen(at_ns)
+                self._let_go(next(iter(self)))
+            found = self[id(environ)] = Seen(at_ns, request)
         return found
+
+    def tend(self, now_ns: int) -> None:
+        """Let go what was captured when its request had ended: a thread may go on with it."""
+        for place, seen in list(self.items()):
+            if seen.is_gone(now_ns):
+                self._let_go(place)
+
+    def _let_go(self, place: int) -> None:
+        seen = self.pop(place, None)
+        if seen is not None:
+            self._owner.let_go(seen.held)
 
     def while_sent(self, exchange: Exchange, error: BaseException) -> None:
         """Note ``error``, which passes while a body is closed, if that body raised it."""
@@ -75,8 +105,11 @@ class Raised(dict[int, Seen]):
     ) -> Callable[[RequestRecord], None]:
         """Return what takes the record of a request that has ended."""
         seen = self.pop(id(exchange.environ), None)
-        # One from before its start is of another request, whose environment lay at this place.
-        if seen is None or not seen.held or seen.at_ns < exchange.start_ns:
+        if seen is None or not seen.held:
+            return append
+        if seen.at_ns < exchange.start_ns:
+            # It is of another request, whose environment lay at this place.
+            self._owner.let_go(seen.held)
             return append
 
         def append_with_exceptions(record: RequestRecord) -> None:
