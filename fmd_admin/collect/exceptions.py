@@ -39,7 +39,8 @@ from .tracing import Rules
 PER_MINUTE = 5
 #: What one that has lost its request may weigh: only a number of them is bounded.
 _MAX_LOOSE = 500
-#: In the dictionary of an exception that was captured.
+#: In the dictionary of an exception that was captured: most types cannot be referred to weakly, a
+#: reference would keep the host's variables alive, and an identity is soon that of another one.
 _MARK = "_fmd_admin_captured"
 
 

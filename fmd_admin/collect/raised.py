@@ -157,4 +157,7 @@ class RaisedDetail:
                 self._other.add_to(batch, row)
         finally:
             for held in self._held:
-                batch.exceptions.append(self._owner.occurrence(held, row))
+                try:
+                    batch.exceptions.append(self._owner.occurrence(held, row))
+                except Exception:  # noqa: BLE001 - counted; the others are stored
+                    self._owner.failed()

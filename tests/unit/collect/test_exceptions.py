@@ -753,6 +753,33 @@ def test_a_fault_of_ours_changes_nothing(bind: Bind, monkeypatch: pytest.MonkeyP
     assert bound.monitor.faults.by_place() == {"noting an exception": 1}
 
 
+def test_one_that_cannot_be_made_a_record_takes_no_other_with_it(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = bind()
+
+    def view() -> str:
+        for key in "abc":
+            try:
+                look_up(key * 2)
+            except KeyError as error:
+                fmd_admin.capture(error)
+        return "hello"
+
+    made = bound.monitor.exceptions.occurrence
+
+    def occurrence(held: Any, row: Any) -> Any:
+        if held.links[0].message == "'aa'":
+            raise RuntimeError("ours")
+        return made(held, row)
+
+    monkeypatch.setattr(bound.monitor.exceptions, "occurrence", occurrence)
+    bound.app.add_url_rule("/", "index", view)
+    get(bound.app, "/")
+    assert [row.message for row in only(bound).rows] == ["'bb'", "'cc'"]
+    assert bound.monitor.faults.by_place() == {"noting an exception": 1}
+
+
 def test_environments_that_are_copied_do_not_pile_up(bind: Bind) -> None:
     bound = bind()
     raised = bound.monitor.exceptions.raised
