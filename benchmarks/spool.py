@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fmd_admin.collect.address import anonymized
 from fmd_admin.recorder import spool
 from fmd_admin.records import RequestRecord
 
@@ -26,20 +27,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args(arguments)
-    records = [_record(number) for number in range(options.records)]
+    records = [_record(number, 200) for number in range(options.records)]
     for title, memory in (("records in memory too", len(records)), ("in the file only", 0)):
         print(title)
         run(records, options.rounds, memory)
+    for clients in (10_000, 10**9):
+        records = [_record(number, clients) for number in range(options.records)]
+        seen = len({record.ip for record in records})
+        for name, clean_ip in (("full", _same), ("anonymized", anonymized)):
+            print(f"{seen:,} clients in {len(records):,} requests, IP={name}")
+            run(records, options.rounds, len(records), clean_ip)
     return 0
 
 
-def run(records: list[RequestRecord], rounds: int, memory: int) -> None:
+def _same(ip: str) -> str:
+    return ip
+
+
+def run(
+    records: list[RequestRecord],
+    rounds: int,
+    memory: int,
+    clean_ip: Callable[[str], str | None] = _same,
+) -> None:
     """Measure and print."""
     figures: dict[str, list[float]] = {"append": [], "hold and append": [], "take": []}
     with tempfile.TemporaryDirectory() as folder:
-        made = spool.create(
-            Path(folder, "bench.spool"), "w", "1.0", 16 << 20, lambda ip: ip, memory
-        )
+        made = spool.create(Path(folder, "bench.spool"), "w", "1.0", 16 << 20, clean_ip, memory)
 
         def append() -> None:
             for record in records:
@@ -62,8 +76,10 @@ def run(records: list[RequestRecord], rounds: int, memory: int) -> None:
         print(f"  {name:20}{statistics.median(values):6.2f} µs, at best {min(values):.2f}")
 
 
-def _record(number: int) -> RequestRecord:
-    ip = f"192.0.2.{number % 200}"
+def _record(number: int, clients: int) -> RequestRecord:
+    # All of them in turn, in no order.
+    client = number * 7_919 % clients
+    ip = f"{client >> 24 & 255}.{client >> 16 & 255}.{client >> 8 & 255}.{client & 255}"
     return RequestRecord(number, number + 9, "shop.page", "GET", "200 OK", "anna", ip)
 
 

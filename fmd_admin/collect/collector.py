@@ -182,14 +182,14 @@ class Collector:
 
     def _measure(self, exchange: Exchange, late: bool) -> bool:
         if self._keep_ip:
-            if self._get_ip is None or late:
+            if self._get_ip is None:
                 exchange.ip = exchange.environ.get("REMOTE_ADDR")
-            else:
+            elif not late:
                 exchange.ip = self._ask(self._get_ip, "get_ip")
             if exchange.ip is not None and len(exchange.ip) > MAX_NAME:
                 # A header can be long, and many of them would wait in the buffer.
                 exchange.ip = exchange.ip[:MAX_NAME]
-        # Without its request context the host's function could only fail.
+        # Without its request context the host's functions could only fail.
         if self._group is not None and not late:
             exchange.group = self._ask(self._group, "group_by")
         return True

@@ -9,7 +9,7 @@ been sent. Texts are redacted and source is read in the flusher.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import CodeType
 from typing import Any, NamedTuple
@@ -39,7 +39,10 @@ from .tracing import Rules
 
 #: Kept of a kind of exception in a minute by each process; the rest is counted.
 PER_MINUTE = 5
-#: In the dictionary of an exception that was captured.
+#: What one that has lost its request may weigh: only a number of them is bounded.
+_MAX_LOOSE = 500
+#: In the dictionary of an exception that was captured: most types cannot be referred to weakly, a
+#: reference would keep the host's variables alive, and an identity is soon that of another one.
 _MARK = "_fmd_admin_captured"
 
 
@@ -97,6 +100,17 @@ class Exceptions:
         self._cap.after_fork()
         self._deep = DeepKeys(PER_MINUTE)
 
+    def tick(self) -> None:
+        """Called about once a second, in the flusher."""
+        if self.raised:
+            self.raised.tend(time.perf_counter_ns())
+
+    def let_go(self, held: Iterable[Held]) -> None:
+        """Have exceptions stored as those of no request: theirs has ended without them."""
+        for one in held:
+            if one.weight <= _MAX_LOOSE:
+                self._loose(one)
+
     def _unhandled(self, _sender: Any, exception: BaseException, **_more: Any) -> None:
         self._guarded(exception, handled=False)
 
@@ -146,7 +160,7 @@ class Exceptions:
         marks = error.__dict__
         if _MARK in marks:
             return
-        seen = None if environ is None else self.raised.of(environ, at_ns)
+        seen = None if environ is None else self.raised.of(environ, asked, at_ns)
         if seen is not None and seen.unhandled == id(error):
             return
         if handled:

@@ -204,12 +204,19 @@ def is_whole(body: Any) -> bool:
 def _watch_close(body: Any, end: Callable[[], None]) -> bool:
     """Have ``body`` call ``end`` when it is closed; False if its type does not let us."""
     close = getattr(body, "close", None)
+    own = getattr(body, "__dict__", {})
+    is_own = "close" in own
 
     def closed() -> None:
         try:
             if close is not None:
                 close()
         finally:
+            # Or each file that is sent would leave a cycle.
+            if is_own:
+                own["close"] = close
+            else:
+                own.pop("close", None)
             end()
 
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from ..records import Batch, Detail, RequestRecord, Row
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _new = tuple.__new__
 #: Requests with exceptions that run at the same time; those of more are counted only.
 _MAX_RUNNING = 1_000
+#: What nobody asked for in that time, although its request is gone, belongs to none any more.
+_GONE_NS = 60 * 10**9
 #: Calls between a server and a body, such as those of middlewares.
 _MAX_ABOVE = 50
 #: Exceptions of one request that are kept.
@@ -29,13 +33,25 @@ class Seen:
     ``later`` is what is left to be done with that, once the answer has been sent.
     """
 
-    __slots__ = ("at_ns", "held", "later", "unhandled")
+    __slots__ = ("_request", "at_ns", "held", "later", "unhandled")
 
-    def __init__(self, at_ns: int) -> None:
+    def __init__(self, at_ns: int, request: object = None) -> None:
         self.at_ns = at_ns
         self.held: list[Held] = []
         self.unhandled = 0
         self.later: Callable[[], None] | None = None
+        self._request: Callable[[], object] | None = None
+        with suppress(TypeError):  # None, or a class of the host's that cannot be watched.
+            self._request = ref(request)
+
+    def is_of(self, request: object) -> bool:
+        """Tell whether it may be of ``request``."""
+        return self._request is None or request is None or self._request() is request
+
+    def is_gone(self, now_ns: int) -> bool:
+        """Tell whether its request ended long ago: nobody has it any more."""
+        is_old = now_ns - self.at_ns > _GONE_NS
+        return is_old and self._request is not None and self._request() is None
 
     def keep(self, held: Held) -> None:
         """Keep one more, if there is room."""
@@ -60,16 +76,17 @@ class Raised(dict[int, Seen]):
         super().clear()
         self._waiting.clear()
 
-    def of(self, environ: object, at_ns: int) -> Seen:
-        """Return what the request of ``environ`` raised so far."""
+    def of(self, environ: object, request: object, at_ns: int) -> Seen:
+        """Return what the request of ``environ`` raised so far; ``request`` may be None."""
         found = self.get(id(environ))
+        if found is not None and not found.is_of(request):
+            self._let_go(id(environ))
+            found = None
         if found is None:
             while len(self) >= _MAX_RUNNING:
                 # Somebody below us copies environments, so that nobody asks for these.
-                oldest = self.pop(next(iter(self)), None)
-                if oldest is not None:
-                    self._finish(oldest)
-            found = self[id(environ)] = Seen(at_ns)
+                self._let_go(next(iter(self)))
+            found = self[id(environ)] = Seen(at_ns, request)
         return found
 
     def wait(self, seen: Seen, later: Callable[[], None]) -> bool:
@@ -95,6 +112,18 @@ class Raised(dict[int, Seen]):
         except Exception:  # noqa: BLE001 - counted, and logged once
             self._owner.failed()
 
+    def tend(self, now_ns: int) -> None:
+        """Let go what was captured when its request had ended: a thread may go on with it."""
+        for place, seen in list(self.items()):
+            if seen.is_gone(now_ns):
+                self._let_go(place)
+
+    def _let_go(self, place: int) -> None:
+        seen = self.pop(place, None)
+        if seen is not None:
+            self._finish(seen)
+            self._owner.let_go(seen.held)
+
     def while_sent(self, exchange: Exchange, error: BaseException) -> None:
         """Note ``error``, which passes while a body is closed, if that body raised it."""
         if not isinstance(error, Exception) or not exchange.endpoint:
@@ -114,8 +143,11 @@ class Raised(dict[int, Seen]):
         seen = self.pop(id(exchange.environ), None)
         if seen is not None:
             self._finish(seen)
-        # One from before its start is of another request, whose environment lay at this place.
-        if seen is None or not seen.held or seen.at_ns < exchange.start_ns:
+        if seen is None or not seen.held:
+            return append
+        if seen.at_ns < exchange.start_ns:
+            # It is of another request, whose environment lay at this place.
+            self._owner.let_go(seen.held)
             return append
 
         def append_with_exceptions(record: RequestRecord) -> None:
@@ -163,4 +195,7 @@ class RaisedDetail:
                 self._other.add_to(batch, row)
         finally:
             for held in self._held:
-                batch.exceptions.append(self._owner.occurrence(held, row))
+                try:
+                    batch.exceptions.append(self._owner.occurrence(held, row))
+                except Exception:  # noqa: BLE001 - counted; the others are stored
+                    self._owner.failed()

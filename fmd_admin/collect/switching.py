@@ -19,8 +19,9 @@ from time import perf_counter_ns
 
 #: With one request at a time: nobody but the watcher asks for the interpreter.
 ALONE_S = 0.00005
-#: With several: they would take it from each other as often, and each change costs time.
-AMONG_OTHERS_S = 0.001
+#: With several: they would take it from each other as often, and each change costs time. An odd
+#: number, so that nobody takes a host's own choice for it.
+AMONG_OTHERS_S = 0.001001
 
 
 class SwitchInterval:
@@ -38,15 +39,26 @@ class SwitchInterval:
         now = sys.getswitchinterval()
         target = ALONE_S if alone else AMONG_OTHERS_S
         if now > target:
-            self._before = now
-            sys.setswitchinterval(target)
+            if not _is_a_watchers(now):
+                self._before = now
+            _set(target)
 
     def restore(self) -> None:
-        """Put back what was there."""
+        """Put back what was there, unless the host has chosen another one meanwhile."""
         if self._before is not None:
-            # Python cuts it to whole microseconds: the host's 0.1 s would shrink each time.
-            sys.setswitchinterval(self._before + 0.5e-6)
-            self._before = None
+            before, self._before = self._before, None
+            if _is_a_watchers(sys.getswitchinterval()):
+                _set(before)
+
+
+def _is_a_watchers(interval_s: float) -> bool:
+    """Tell whether it is ours, or that of another app's watcher, and no host's."""
+    return any(abs(interval_s - ours) < 0.5e-6 for ours in (ALONE_S, AMONG_OTHERS_S))
+
+
+def _set(interval_s: float) -> None:
+    # Python cuts it to whole microseconds: the host's 0.1 s would shrink each time.
+    sys.setswitchinterval(interval_s + 0.5e-6)
 
 
 #: Bounds of what is learnt about lateness. Who holds the interpreter for longer has no processor,

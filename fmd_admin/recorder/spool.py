@@ -24,15 +24,24 @@ from ..errors import SpoolError
 from ..records import Detail, RequestRecord
 from . import spool_format
 from .batching import clock_offset_ns
-from .spool_format import END, HEAD, RING_AT, SLOT_SIZE, SLOTS, SLOTS_AT, TIMES, WRAP, Mark, Texts
+from .spool_format import (
+    END,
+    HEAD,
+    RING_AT,
+    SLOT_SIZE,
+    SLOTS,
+    SLOTS_AT,
+    TIMES,
+    WRAP,
+    Encoder,
+    Mark,
+)
 from .spool_reader import read_frames
 
 logger = logging.getLogger("fmd_admin")
 
 #: Bytes that the flusher copies at once; requests wait meanwhile.
 _TAKE_BYTES = 1 << 20
-#: Combinations of texts whose bytes are kept.
-_MAX_KNOWN = 4096
 
 _head, _times = HEAD.pack, TIMES.pack
 
@@ -67,9 +76,8 @@ class Spool:
         self.capacity = capacity
         self._descriptor = descriptor
         self._map = mmap.mmap(descriptor, RING_AT + capacity)
-        self._clean_ip = clean_ip
         self._lock = Lock()
-        self._known: dict[Texts, bytes] = {}
+        self._texts = Encoder(clean_ip)
         self._head = self._tail = 0
         self._number = 0
         self._mark = Mark()
@@ -92,10 +100,7 @@ class Spool:
 
     def append(self, record: RequestRecord) -> None:
         """Write one record; raises only where a text cannot be encoded or the file is closed."""
-        texts = record[2:7]
-        text = self._known.get(texts)
-        if text is None:
-            text = self._learn(texts)
+        text = self._texts[record[2:7]]
         ticket = record[8]
         with self._lock:
             number = self._number + 1
@@ -127,10 +132,7 @@ class Spool:
 
         Should the process be killed before its record comes, the note counts as one. 0: no room.
         """
-        texts = record[2:7]
-        text = self._known.get(texts)
-        if text is None:
-            text = self._learn(texts)
+        text = self._texts[record[2:7]]
         free = self._free
         if not free or len(text) > SLOT_SIZE - HEAD.size - TIMES.size:
             return 0
@@ -150,15 +152,9 @@ class Spool:
             self._map[place : place + len(END)] = END
             self._free.append(place)
 
-    def _learn(self, texts: Texts) -> bytes:
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        text = self._known[texts] = spool_format.encode_texts(texts, self._clean_ip)
-        return text
-
     def forget_texts(self) -> None:
         """Ask again how addresses are stored."""
-        self._known.clear()
+        self._texts.forget()
 
     def _read_from_file(self) -> None:
         """Keep nothing but details in memory until the store has caught up."""

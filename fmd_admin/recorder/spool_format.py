@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 from ..errors import SpoolError
@@ -25,6 +25,8 @@ from ..records import RequestRecord
 from .batching import status_code, storable
 
 Buffer = bytes | bytearray | memoryview
+K = TypeVar("K")
+V = TypeVar("V")
 
 #: Length of a body and its crc.
 HEAD = Struct("<II")
@@ -34,6 +36,9 @@ TIMES = Struct("<QQqq")
 _MARK = Struct("<QQQqQ")
 #: Status, and the lengths of method, endpoint, group and address in bytes.
 _TEXTS = Struct("<HHHHH")
+#: The same in parts: status, method and endpoint; then the length of each other text.
+_PLACE = Struct("<HHH")
+_SIZE = Struct("<H")
 
 MAGIC = b"fmd_admin spool 1\n"
 MARKS_AT = 2048
@@ -45,7 +50,11 @@ RING_AT = SLOTS_AT + SLOTS * SLOT_SIZE
 WRAP = 0xFFFFFFFF
 _NONE = 0xFFFF
 END = bytes(8)
+#: What fills bytes up that are so many over a multiple of 8.
+_FILLS = tuple(bytes(-over % 8) for over in range(8))
+#: Combinations of texts whose bytes are kept, and addresses, at some 200 bytes each.
 _MAX_KNOWN = 4096
+_MAX_ADDRESSES = 16_384
 
 #: Endpoint, method, status line, group and address, as in a RequestRecord.
 Texts = tuple[str, str, str, "str | None", "str | None"]
@@ -119,21 +128,68 @@ def framed(data: Buffer, place: int, end: int) -> bytes | None:
     return body if crc32(body) == crc else None
 
 
-def encode_texts(texts: Texts, clean_ip: Callable[[str], str | None]) -> bytes:
-    """Return the texts of a record as they may be stored, filled up to a multiple of 8."""
-    endpoint, method, status, group, ip = texts
-    cleaned = None if ip is None else clean_ip(ip)
-    parts = [
-        None if text is None else storable(text).encode()
-        for text in (method, endpoint, group, cleaned)
-    ]
-    sizes = [_NONE if part is None else len(part) for part in parts]
-    found = _TEXTS.pack(status_code(status), *sizes) + b"".join(part or b"" for part in parts)
-    return found + bytes(-len(found) % 8)
+class Encoder(dict[Texts, bytes]):
+    """The texts of records as they may be stored, filled up to a multiple of 8.
+
+    Those that came before are known, and new combinations are put together of known parts: with
+    many clients nearly each request has one. ``clean_ip`` is asked once for an address.
+    """
+
+    def __init__(self, clean_ip: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._clean_ip = clean_ip
+        #: Lengths and bytes.
+        self._places: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+        self._groups: dict[str | None, tuple[bytes, bytes]] = {}
+        self._addresses: dict[str | None, tuple[bytes, bytes]] = {}
+
+    def forget(self) -> None:
+        """Ask again how addresses are stored."""
+        self._addresses.clear()
+        self.clear()
+
+    def __missing__(self, texts: Texts) -> bytes:
+        place, group, ip = texts[:3], texts[3], texts[4]
+        sizes, names = self._places.get(place) or self._learn_place(place)
+        group_size, group_text = self._groups.get(group) or self._learn_group(group)
+        ip_size, ip_text = self._addresses.get(ip) or self._learn_address(ip)
+        found = sizes + group_size + ip_size + names + group_text + ip_text
+        found += _FILLS[len(found) & 7]
+        if len(self) >= _MAX_KNOWN:
+            self.clear()
+        self[texts] = found
+        return found
+
+    def _learn_place(self, place: tuple[str, ...]) -> tuple[bytes, bytes]:
+        endpoint, method, status = place
+        name, verb = storable(endpoint).encode(), storable(method).encode()
+        found = (_PLACE.pack(status_code(status), len(verb), len(name)), verb + name)
+        return _keep(self._places, place, found, _MAX_KNOWN)
+
+    def _learn_group(self, group: str | None) -> tuple[bytes, bytes]:
+        return _keep(self._groups, group, _encoded(group), _MAX_KNOWN)
+
+    def _learn_address(self, ip: str | None) -> tuple[bytes, bytes]:
+        cleaned = None if ip is None else self._clean_ip(ip)
+        return _keep(self._addresses, ip, _encoded(cleaned), _MAX_ADDRESSES)
+
+
+def _encoded(text: str | None) -> tuple[bytes, bytes]:
+    if text is None:
+        return _SIZE.pack(_NONE), b""
+    data = storable(text).encode()
+    return _SIZE.pack(len(data)), data
+
+
+def _keep(known: dict[K, V], key: K, value: V, most: int) -> V:
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def decode_texts(data: bytes) -> Texts:
-    """Return what :func:`encode_texts` was given, cleaned; the status is its code only."""
+    """Return what :class:`Encoder` was given, cleaned; the status is its code only."""
     status, *sizes = _TEXTS.unpack_from(data)
     place = _TEXTS.size
     found: list[str | None] = []

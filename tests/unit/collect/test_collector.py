@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, g, request, session
+from flask import Flask, g, request, send_file, session
 from sqlalchemy import func, select
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wsgi import FileWrapper
 
 from fmd_admin.store import live
 from fmd_admin.store.models import Endpoint, Request, RollupDelta
@@ -115,6 +118,17 @@ def test_a_get_ip_that_raises_is_counted(app: Flask, bind: Bind) -> None:
     assert bound.monitor.faults.by_place() == {"get_ip": 1}
 
 
+def test_without_an_answer_get_ip_cannot_be_asked(app: Flask, bind: Bind) -> None:
+    """And the address of a proxy is none that the host wants."""
+
+    app.add_url_rule("/broken", "broken", lambda: str(1 // 0))
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    bound = bind(app, get_ip=lambda: "192.0.2.5")
+    with pytest.raises(ZeroDivisionError):
+        get(app, "/broken")
+    assert [(row.endpoint, row.ip) for row in bound.rows()] == [("broken", None)]
+
+
 @pytest.mark.parametrize(
     ("how", "expected"), [("full", "192.0.2.77"), ("anonymized", "192.0.2.0"), ("off", None)]
 )
@@ -189,19 +203,21 @@ def test_a_teardown_of_the_host_that_raises(app: Flask, bind: Bind) -> None:
     assert (row.endpoint, row.status) == ("index", 500)
 
 
-def test_the_servers_file_wrapper_stays_what_it_is(app: Flask, bind: Bind, tmp_path: Path) -> None:
-    from flask import send_file
+class OwnClose:
+    """As gunicorn's: sendfile is used for exactly this type."""
 
-    class FileWrapper:
-        """As gunicorn has it: sendfile is used for exactly this type."""
+    def __init__(self, filelike: Any, size: int = 8192) -> None:
+        self.filelike = filelike
+        self.close = filelike.close
 
-        def __init__(self, filelike: Any, size: int = 8192) -> None:
-            self.filelike = filelike
-            self.close = filelike.close
+    def __iter__(self) -> Any:
+        return iter(lambda: self.filelike.read(8192), b"")
 
-        def __iter__(self) -> Any:
-            return iter(lambda: self.filelike.read(8192), b"")
 
+@pytest.mark.parametrize("wrapper", [OwnClose, FileWrapper])
+def test_the_servers_file_wrapper_stays_what_it_is(
+    app: Flask, bind: Bind, tmp_path: Path, wrapper: type
+) -> None:
     (tmp_path / "x.bin").write_bytes(b"x" * 10)
     app.add_url_rule("/file", "file", lambda: send_file(tmp_path / "x.bin"))
     bound = bind(app)
@@ -211,14 +227,24 @@ def test_the_servers_file_wrapper_stays_what_it_is(app: Flask, bind: Bind, tmp_p
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "wsgi.url_scheme": "http",
-        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.file_wrapper": wrapper,
     }
     body: Any = app(environ, lambda status, headers: None)
-    assert type(body) is FileWrapper
+    assert type(body) is wrapper
     assert b"".join(body) == b"x" * 10
+    file = body.filelike if wrapper is OwnClose else body.file
     body.close()
-    assert body.filelike.closed
+    assert file.closed
     assert [row.endpoint for row in bound.rows()] == ["file"]
+    body.close()
+    # No cycle is left for the garbage collector.
+    gone = weakref.ref(body)
+    gc.disable()
+    try:
+        del body
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_library_that_makes_a_request_object_of_its_own(app: Flask, bind: Bind) -> None:

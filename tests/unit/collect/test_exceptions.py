@@ -14,7 +14,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask, Response, render_template_string, stream_with_context
+from flask import (
+    Flask,
+    Response,
+    copy_current_request_context,
+    render_template_string,
+    stream_with_context,
+)
 from werkzeug.test import EnvironBuilder
 
 import fmd_admin
@@ -608,6 +614,85 @@ def test_exceptions_that_cannot_be_shown(bind: Bind) -> None:
     assert any("nul" in text and "\0" not in text for text in messages)
 
 
+class Later:
+    """A thread that goes on with a request's context after the request has ended."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread()
+        bound.app.add_url_rule("/", "index", self._view)
+        bound.app.add_url_rule("/fails", "fails", lambda: str(look_up("next")))
+        get(bound.app, "/")
+        self._ended.set()
+        self._thread.join()
+        gc.collect()
+
+    def _view(self) -> str:
+        @copy_current_request_context
+        def work() -> None:
+            self._ended.wait(30)
+            try:
+                look_up("later")
+            except KeyError as error:
+                fmd_admin.capture(error)
+
+        self._thread = threading.Thread(target=work)
+        self._thread.start()
+        return "hello"
+
+
+def a_minute_later(bound: Bound) -> Any:
+    """Let a tick come when what was raised was raised more than a minute ago."""
+    [seen] = bound.monitor.exceptions.raised.values()
+    seen.at_ns -= 61 * 10**9
+    bound.monitor.exceptions.tick()
+    seen.at_ns += 61 * 10**9
+
+
+def test_captured_after_its_request_had_ended(bind: Bind) -> None:
+    bound = bind()
+    Later(bound)
+    raised = bound.monitor.exceptions.raised
+    bound.monitor.exceptions.tick()
+    assert len(raised) == 1
+    a_minute_later(bound)
+    assert raised == {}
+    [row] = only(bound).rows
+    assert (row.endpoint, row.message, row.handled) == (None, "'later'", True)
+    assert only(bound).counts == {("index", "unknown"): 1}
+
+
+def test_what_runs_for_long_keeps_its_exceptions(bind: Bind) -> None:
+    bound = bind()
+
+    def view() -> str:
+        try:
+            look_up("long")
+        except KeyError as error:
+            fmd_admin.capture(error)
+        a_minute_later(bound)
+        return "hello"
+
+    bound.app.add_url_rule("/", "index", view)
+    assert get(bound.app, "/") == "hello"
+    assert [row.endpoint for row in only(bound).rows] == ["index"]
+
+
+def test_another_request_whose_environment_lies_at_the_same_place(bind: Bind) -> None:
+    bound = bind()
+    Later(bound)
+    raised = bound.monitor.exceptions.raised
+    [seen] = raised.values()
+    environ = EnvironBuilder("/fails").get_environ()
+    raised.clear()
+    raised[id(environ)] = seen
+    body: Any = bound.app(environ, lambda *_: lambda _: None)
+    body.close()
+    assert raised == {}
+    rows = sorted((row.message, row.endpoint) for row in only(bound).rows)
+    assert rows == [("'later'", None), ("'next'", "fails")]
+
+
 def test_captured_while_the_body_is_streamed(bind: Bind) -> None:
     bound = bind()
 
@@ -735,10 +820,37 @@ def test_a_fault_of_ours_changes_nothing(bind: Bind, monkeypatch: pytest.MonkeyP
     assert bound.monitor.faults.by_place() == {"noting an exception": 1}
 
 
+def test_one_that_cannot_be_made_a_record_takes_no_other_with_it(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = bind()
+
+    def view() -> str:
+        for key in "abc":
+            try:
+                look_up(key * 2)
+            except KeyError as error:
+                fmd_admin.capture(error)
+        return "hello"
+
+    made = bound.monitor.exceptions.occurrence
+
+    def occurrence(held: Any, row: Any) -> Any:
+        if held.links[0].message == "'aa'":
+            raise RuntimeError("ours")
+        return made(held, row)
+
+    monkeypatch.setattr(bound.monitor.exceptions, "occurrence", occurrence)
+    bound.app.add_url_rule("/", "index", view)
+    get(bound.app, "/")
+    assert [row.message for row in only(bound).rows] == ["'bb'", "'cc'"]
+    assert bound.monitor.faults.by_place() == {"noting an exception": 1}
+
+
 def test_environments_that_are_copied_do_not_pile_up(bind: Bind) -> None:
     bound = bind()
     raised = bound.monitor.exceptions.raised
     kept = [{"number": number} for number in range(1500)]
     for environ in kept:
-        raised.of(environ, 0)
+        raised.of(environ, None, 0)
     assert len(raised) == 1_000

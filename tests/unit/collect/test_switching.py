@@ -49,6 +49,30 @@ def test_without_having_shortened_nothing_is_restored() -> None:
     assert sys.getswitchinterval() == pytest.approx(0.02)
 
 
+def test_what_the_host_chooses_meanwhile_stays() -> None:
+    interval = SwitchInterval()
+    for host_s in (0.02, 0.001, 0.00001):
+        sys.setswitchinterval(0.005)
+        interval.shorten(alone=True)
+        sys.setswitchinterval(host_s)
+        chosen = sys.getswitchinterval()
+        interval.restore()
+        assert sys.getswitchinterval() == chosen
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_watchers_of_two_apps_leave_the_hosts(first_ends_first: bool) -> None:
+    sys.setswitchinterval(0.005)
+    host_s = sys.getswitchinterval()
+    first, second = SwitchInterval(), SwitchInterval()
+    for _ in range(3):
+        first.shorten(alone=False)
+        second.shorten(alone=True)
+        for one in (first, second) if first_ends_first else (second, first):
+            one.restore()
+        assert sys.getswitchinterval() == host_s
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 def test_only_the_calling_thread_is_made_punctual() -> None:
     def slack(thread: int) -> int:
