@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fmd_admin.store.store import Store
 
@@ -31,18 +31,26 @@ def cut(store: Store, words: str, times: int = 1, when: str = "before") -> Itera
 
 
 @contextmanager
-def conflicts(store: Store, words: str, times: int = 1) -> Iterator[list[str]]:
-    """Have statements with ``words`` fail as where a cluster gives a transaction up."""
+def fails(store: Store, words: str, error: DBAPIError, times: int = 1) -> Iterator[list[str]]:
+    """Have statements with ``words`` raise ``error``; keeps those that did."""
     done: list[str] = []
 
     def refuse(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         if words in statement and len(done) < times:
             done.append(statement)
-            # MySQL's number counts whatever the engine.
-            raise OperationalError(statement, {}, RuntimeError(1213, "Deadlock found"))
+            raise error
 
     event.listen(store.engine, "before_cursor_execute", refuse)
     try:
         yield done
     finally:
         event.remove(store.engine, "before_cursor_execute", refuse)
+
+
+@contextmanager
+def conflicts(store: Store, words: str, times: int = 1) -> Iterator[list[str]]:
+    """Have statements with ``words`` fail as where a cluster gives a transaction up."""
+    # MySQL's number counts whatever the engine.
+    error = OperationalError(words, {}, RuntimeError(1213, "Deadlock found"))
+    with fails(store, words, error, times) as done:
+        yield done

@@ -37,6 +37,8 @@ class LeftOver:
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read()
         self.writer, self.version = spool_format.read_header(data)
+        if len(data) <= RING_AT:
+            raise SpoolError("It was cut off before its first request.")
         self.mark = spool_format.read_mark(data)
         self.torn = 0
         self._data = data
@@ -102,7 +104,10 @@ class SpoolFolder:
         """Make the spool of this process. Raises SpoolError where that cannot work."""
         if sys.platform == "win32":
             raise SpoolError("Windows has no flock. Set SPOOL=off.")
-        kind = file_system(self.path)
+        try:
+            kind = file_system(self.path)
+        except (OSError, RuntimeError) as error:
+            raise SpoolError(f"There is no folder {self.path}: {error}.") from error
         if kind in _NETWORK:
             raise SpoolError(
                 f"{self.path} is on a network file system ({kind}). Set SPOOL to a folder on a "
@@ -193,6 +198,8 @@ def file_system(path: Path) -> str:
     best, kind = "", ""
     for line in mounts.splitlines():
         fields = line.split(" ")
+        if len(fields) < 3:
+            continue
         point = fields[1].replace("\\040", " ")
         inside = target == point or target.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):

@@ -12,7 +12,7 @@ from os import getpid
 from threading import Event, Lock, RLock, Thread
 from time import monotonic
 
-from ..errors import BatchRefusedError, SpoolError
+from ..errors import BatchRefusedError
 from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
@@ -157,7 +157,7 @@ class Recorder:
                 self.spool = self._folder.open(
                     self._writer, self._version, self._clean_ip, self._limit
                 )
-            except SpoolError as error:
+            except Exception as error:  # noqa: BLE001 - counted, and logged once
                 self._faults.report("opening the spool (a killed process may lose requests)")
                 self.unspooled = str(error)
 
@@ -256,7 +256,7 @@ class Recorder:
         try:
             self.flush()
             if self.take_over is not None:
-                self.take_over.look(self._wake.is_set)
+                self.take_over.tend(self._wake.is_set)
             if monotonic() >= self._next_tick and not self._wake.is_set():
                 place = "the look at levels, settings and jobs each second"
                 self._next_tick = monotonic() + TICK_S

@@ -40,6 +40,14 @@ class TakeOver:
         self.dropped = 0
         self.torn = 0
 
+    def tend(self, ending: Callable[[], bool]) -> None:
+        """As :meth:`look`. What fails is reported and tried again later: all else goes on."""
+        try:
+            self.look(ending)
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._due = monotonic() + EVERY_S
+            self._faults.report("storing what a dead process left (tried again)")
+
     def look(self, ending: Callable[[], bool]) -> None:
         """Store all left-overs, if it is time to look. Raises what the store raises."""
         if monotonic() < self._due:

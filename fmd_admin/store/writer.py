@@ -19,6 +19,7 @@ from .aggregate import Aggregate, Calendar
 from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
 from .dimensions import Table as DimensionTable
+from .engine import error_code
 from .models import Client, Endpoint, Group, Request, RollupDelta, Version, Writer
 from .presence import ALIVE_MS
 from .sampling import Sampling
@@ -35,6 +36,10 @@ Place = tuple[int, int]
 Columns = tuple[Any, ...]
 #: Deletions between reading ids and using them are rare; a second try nearly always does.
 _TRIES = 5
+
+
+#: SQLSTATEs of values of a wrong type: the rows' fault, unlike a right that was taken away.
+_WRONG_TYPES = frozenset({"42804", "42846", "42883", "42P18"})
 
 
 class Found(NamedTuple):
@@ -123,6 +128,8 @@ class BatchWriter:
                 if isinstance(error, IntegrityError) and left:
                     continue  # A name may have been deleted while its id was used.
                 check_schema(self._store)  # Missing tables are no fault of these rows.
+                if not _by_rows(error):
+                    raise
                 raise BatchRefusedError(f"The database refuses a batch: {error}") from error
         raise StoreError(f"The configuration moved {_TRIES} times while a batch was written.")
 
@@ -371,3 +378,12 @@ def _first(batch: Batch) -> int:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _by_rows(error: Exception) -> bool:
+    """Whether other rows might be stored, so that those after these need not wait."""
+    if not isinstance(error, ProgrammingError):
+        return True
+    # Without a code it is the driver's own, which knows no such value.
+    code = error_code(error.orig)
+    return code is None or code in _WRONG_TYPES

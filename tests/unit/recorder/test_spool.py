@@ -343,6 +343,23 @@ def test_the_kind_of_a_file_system_is_known() -> None:
     assert file_system(Path("/proc/self/whatever")) == "proc"
 
 
+def test_a_folder_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(SpoolError):
+        SpoolFolder(loop / "spool", "db", 1).open("w1", "1.0", lambda ip: ip, 0)
+
+
+def test_a_file_that_ends_before_its_ring_is_set_aside(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    die(spool)
+    os.truncate(spool.path, RING_AT)
+    bad: list[None] = []
+    assert list(SpoolFolder(tmp_path, "db", 1).left_overs(lambda: bad.append(None))) == []
+    assert len(bad) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".damaged"]
+
+
 def test_an_unfinished_file_goes_after_a_while(tmp_path: Path) -> None:
     old, young = tmp_path / "db-a.new", tmp_path / "db-b.new"
     for path in (old, young):

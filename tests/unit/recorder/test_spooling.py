@@ -198,6 +198,41 @@ def test_an_answer_held_while_a_batch_without_records_is_stored(make: Make, shel
     assert shelf.endpoints == ["held"]
 
 
+def test_a_left_over_that_cannot_be_stored_stops_nothing_else(make: Make, shelf: Shelf) -> None:
+    ticks: list[None] = []
+    first, second = make(), make()
+    first.append(record("left"))
+    kill(first)
+    second._tick = lambda: ticks.append(None)
+    assert second.take_over is not None
+
+    def fails(_batch: Batch) -> None:
+        raise ArithmeticError("ours")
+
+    second.take_over._write = fails
+    assert second._work()
+    assert len(ticks) == 1
+    assert second._faults.total() == 1
+    second.take_over._write = shelf.write
+    look(second)
+    assert shelf.endpoints == ["left"]
+
+
+def test_what_goes_wrong_with_the_spool_never_reaches_the_host(
+    make: Make, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ArithmeticError("ours")
+
+    monkeypatch.setattr(SpoolFolder, "open", fails)
+    recorder = make()
+    assert recorder.hold(record("a")) == 0
+    recorder.append(record("a"))
+    recorder.flush()
+    assert shelf.endpoints == ["a"]
+    assert (recorder.unspooled, recorder._faults.total()) == ("ours", 1)
+
+
 def test_a_commit_whose_answer_was_lost_is_not_stored_again(make: Make, shelf: Shelf) -> None:
     first, second = make(), make()
     first.append(record("a"))

@@ -3,8 +3,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psycopg
+import pymysql
 import pytest
 from sqlalchemy import delete, event, func, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from fmd_admin.errors import BatchRefusedError
 from fmd_admin.records import Batch, Row
@@ -13,6 +16,7 @@ from fmd_admin.store.models import Endpoint, Request, RollupDelta, Version, Writ
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
+from ...cuts import fails
 from ...support import new_store, stored_rows
 
 pytestmark = pytest.mark.every_engine
@@ -156,6 +160,30 @@ def test_rows_that_the_database_refuses(store: Store, writer: BatchWriter) -> No
     assert count(store, Request) == 1
     with store.read() as connection:
         assert connection.scalar(select(Writer.last_seq)) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (psycopg.errors.InsufficientPrivilege("INSERT was revoked"), False),
+        (psycopg.errors.DatatypeMismatch("text for a number"), True),
+        (psycopg.ProgrammingError("no way to adapt it"), True),
+        (pymysql.err.ProgrammingError(1064, "syntax", sqlstate="42000"), False),
+    ],
+)
+def test_only_what_rows_can_cause_costs_them(
+    store: Store, writer: BatchWriter, error: Exception, refused: bool
+) -> None:
+    """All else is tried again, and waits in the spool."""
+    writer.write(batch(1, [row()]))
+    fault = ProgrammingError("INSERT", {}, error)
+    with fails(store, "INTO fmd_request ", fault) as done, pytest.raises(Exception) as found:  # noqa: PT011
+        writer.write(batch(2, [row()]))
+    assert done
+    assert isinstance(found.value, BatchRefusedError) is refused
+    assert refused or found.value is fault
+    writer.write(batch(2, [row()]))
+    assert count(store, Request) == 2
 
 
 def test_missing_tables_are_no_fault_of_the_rows(tmp_path: Path) -> None:
