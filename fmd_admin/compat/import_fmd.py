@@ -29,7 +29,7 @@ from .fmd_texts import SourcedFrame, method_of, to_outlier
 from .fmd_trees import code_frame, to_profile
 from .import_exceptions import ImportExceptions, Owner
 from .import_names import import_endpoints, import_graphs, import_users
-from .import_report import ImportReport
+from .import_report import TAKEN, ImportReport
 from .import_writer import ImportWriter
 
 #: Requests that are stored in one transaction, for which other writers wait.
@@ -127,12 +127,16 @@ class _Requests:
         progress(done, total)
         for rows in old.chunks("Request", _REQUEST, above, CHUNK):
             to = rows[-1][0]
+            before = self._report.state()
             batches = self._batches(rows, above, to)
-            self._writer.write_chunk(old.source, above, to, batches)
-            for batch in batches:
-                self._report.imported["requests"] += len(batch.rows)
-                self._report.imported["outliers"] += len(batch.outliers)
-                self._report.imported["profiles"] += len(batch.profiles)
+            if self._writer.write_chunk(old.source, above, to, batches):
+                for batch in batches:
+                    self._report.imported["requests"] += len(batch.rows)
+                    self._report.imported["outliers"] += len(batch.outliers)
+                    self._report.imported["profiles"] += len(batch.profiles)
+            else:
+                self._report.go_back(before)
+                self._report.leave_out("requests", TAKEN, len(rows))
             above, done = to, done + len(rows)
             progress(done, max(total, done))
             between()

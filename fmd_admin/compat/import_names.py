@@ -21,7 +21,7 @@ from ..store.models import Endpoint, User
 from ..store.passwords import username_problem
 from ..store.store import Store
 from .fmd_database import FMDDatabase, to_millis
-from .import_report import ImportReport
+from .import_report import TAKEN, ImportReport
 
 #: What the old product and its documentation have as passwords; and the name itself is tried.
 _KNOWN_PASSWORDS = ("admin", "password", "guest", "dashboardguest!", "second_pw!")
@@ -163,12 +163,20 @@ def import_graphs(old: FMDDatabase, store: Store, above: int, report: ImportRepo
     columns = ("id", "graph_id", "time", "value")
     for rows in old.chunks("CustomGraphData", columns, above, _VALUES):
         to = rows[-1][0]
+        before = report.state()
         values = _values(rows, ids, report)
-        stored = store.transact(partial(_add_values, values, old.source, above, to))
-        report.imported["custom graph values"] += stored
-        report.leave_out(
-            "custom graph values", "their graph has one of that moment", len(values) - stored
-        )
+        stored: list[int] = []
+        store.transact(partial(_add_values, values, old.source, above, to, stored))
+        if stored:
+            report.imported["custom graph values"] += stored[-1]
+            report.leave_out(
+                "custom graph values",
+                "their graph has one of that moment",
+                len(values) - stored[-1],
+            )
+        else:
+            report.go_back(before)
+            report.leave_out("custom graph values", TAKEN, len(rows))
         above = to
 
 
@@ -202,10 +210,19 @@ def _values(
 
 
 def _add_values(
-    values: list[dict[str, Any]], source: str, above: int, to: int, connection: Connection
-) -> int:
-    if not imports.move(connection, source, "last_value", above, to) or not values:
-        return 0
+    values: list[dict[str, Any]],
+    source: str,
+    above: int,
+    to: int,
+    stored: list[int],
+    connection: Connection,
+) -> None:
+    """Add values, and their number to ``stored``: nothing where another import has done it."""
+    if not imports.move(connection, source, "last_value", above, to):
+        return
+    if not values:
+        stored.append(0)
+        return
     moment = type_coerce(CustomGraphValue.time, BigInteger)
     times = [value["time"] for value in values]
     there = connection.execute(
@@ -216,4 +233,4 @@ def _add_values(
     rows = [value for key, value in new.items() if key not in known]
     if rows:
         connection.execute(insert(CustomGraphValue), rows[::-1])
-    return len(rows)
+    stored.append(len(rows))

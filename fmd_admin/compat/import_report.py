@@ -17,6 +17,9 @@ KINDS = (
     "custom graph values",
 )
 
+#: Why something is left out where two imports run at once.
+TAKEN = "another import brought them over"
+
 
 @dataclass
 class ImportReport:
@@ -30,6 +33,14 @@ class ImportReport:
         """Count what is left out."""
         if number:
             self.left_out[kind, why] += number
+
+    def state(self) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+        """Return what :meth:`go_back` takes."""
+        return self.imported.copy(), self.left_out.copy()
+
+    def go_back(self, state: tuple[Counter[str], Counter[tuple[str, str]]]) -> None:
+        """Forget what was counted since :meth:`state`."""
+        self.imported, self.left_out = state
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""

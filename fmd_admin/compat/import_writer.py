@@ -56,25 +56,33 @@ class ImportWriter(BatchWriter):
 
         super().__init__(store, lambda: level, source, redactor.lines)
         self._groups = self._imported = ImportedGroups(store)
+        self._is_ours = False
 
-    def write_chunk(self, source: str, above: int, to: int, batches: Sequence[Batch]) -> None:
-        """Store the requests with ids in (``above``, ``to``] of the import ``source``."""
+    def write_chunk(self, source: str, above: int, to: int, batches: Sequence[Batch]) -> bool:
+        """Store the requests with ids in (``above``, ``to``] of the import ``source``.
+
+        Returns False, and stores nothing, where another import has done it.
+        """
         if not batches:
             # All of it was left out: the mark moves all the same.
-            self._store.transact(
+            return self._store.transact(
                 lambda connection: imports.move(connection, source, "last_request", above, to)
             )
-            return
         self._imported.first_ms = _first_ms(batches)
         batches[0].writer, batches[0].first, batches[0].sequence = source, above + 1, to
+        self._is_ours = False
         self.write_together(batches)
+        return self._is_ours
 
     def _register(self, batch: Batch) -> None:
         self._registered = batch.writer
 
     def _claim(self, connection: Connection, batch: Batch) -> bool:
         above = (batch.first or 1) - 1
-        return imports.move(connection, batch.writer, "last_request", above, batch.sequence)
+        moved = imports.move(connection, batch.writer, "last_request", above, batch.sequence)
+        # A try whose answer was lost has moved it before this one.
+        self._is_ours |= moved
+        return moved
 
 
 def _first_ms(batches: Sequence[Batch]) -> dict[ExceptionKey, int]:

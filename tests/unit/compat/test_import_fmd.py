@@ -14,6 +14,7 @@ from werkzeug.security import generate_password_hash
 from fmd_admin import cli
 from fmd_admin.compat.fmd_database import open_fmd
 from fmd_admin.compat.import_fmd import import_fmd
+from fmd_admin.compat.import_report import TAKEN, ImportReport
 from fmd_admin.errors import ImportSourceError
 from fmd_admin.store.models import Endpoint, Hour, User
 from fmd_admin.store.store import Store
@@ -109,6 +110,34 @@ def test_what_comes_later_comes_with_the_next_run(old: Path, store: Store) -> No
     )
     assert "requests: 1" in manage(store, f"sqlite:///{old}").stdout
     assert [row.endpoint for row in stored_rows(store)] == ["index", "index", "never"]
+
+
+def test_of_two_imports_at_once_each_counts_what_it_brought_over(
+    old: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = []
+
+    def run() -> ImportReport:
+        found = open_fmd(f"sqlite:///{old}")
+        try:
+            return import_fmd(found, store, store.settings)
+        finally:
+            found.close()
+
+    def overtake(*_: object) -> None:
+        # The first one knows already how far the database was brought over.
+        monkeypatch.undo()
+        reports.append(run())
+
+    monkeypatch.setattr("fmd_admin.compat.import_fmd.import_users", overtake)
+    report = run()
+    [other] = reports
+    assert (other.imported["requests"], other.imported["custom graph values"]) == (2, 1)
+    assert (report.imported["requests"], report.imported["custom graph values"]) == (0, 0)
+    assert report.left_out["requests", TAKEN] == 4
+    assert report.left_out["custom graph values", TAKEN] == 5
+    assert {kind for kind, why in report.left_out if why != TAKEN} <= {"endpoints", "outliers"}
+    assert len(stored_rows(store)) == 2
 
 
 @pytest.mark.parametrize(("ip", "expected"), [("off", None), ("anonymized", "192.0.2.0")])
