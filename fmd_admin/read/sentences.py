@@ -97,10 +97,12 @@ def _load(before: Figures, after: Figures) -> str:
 
 def milliseconds(*values: float) -> str:
     """Return one duration, or two with an arrow: ``120 → 166 ms``, ``1.24 → 1.61 s``."""
-    smallest = min(values)
+    # 0 says nothing about how exact the other one is.
+    smallest = min((value for value in values if value), default=0.0)
     unit, scale = ("s", 1000.0) if smallest >= 10_000 else ("ms", 1.0)
     digits = _digits(smallest / scale)
-    return f"{_ARROW.join(f'{value / scale:,.{digits}f}' for value in values)} {unit}"
+    shown = (f"{value / scale:,.{digits}f}" if value else "0" for value in values)
+    return f"{_ARROW.join(shown)} {unit}"
 
 
 def percents(*shares: float) -> str:

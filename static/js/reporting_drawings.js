@@ -12,9 +12,11 @@
     const tone = ({ verdicts }) =>
       color(verdicts.map(({ kind }) => TONES[kind]).find(Boolean) ?? "series-1");
     const colors = rows.map(tone);
-    const before = rows.map((row) => row.before.median_ms);
-    const after = rows.map((row) => row.after.median_ms);
-    const smallest = Math.max(Math.min(...before, ...after), 0.001);
+    // A logarithmic axis has no 0: it is drawn where the axis begins.
+    const drawn = (value) => Math.max(value, 0.001);
+    const before = rows.map((row) => drawn(row.before.median_ms));
+    const after = rows.map((row) => drawn(row.after.median_ms));
+    const smallest = Math.min(...before, ...after);
     const largest = Math.max(...before, ...after, smallest * 2);
     const points = (label, values, fill) => ({
       type: "line", label, data: values, showLine: false, pointBackgroundColor: fill,

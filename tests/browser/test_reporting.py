@@ -196,6 +196,27 @@ def test_on_a_phone_nothing_scrolls_sideways(
     assert width(phone) <= PHONE["width"]
 
 
+def test_a_median_that_was_0_is_drawn_where_the_axis_begins(
+    open_site: OpenSite, visit: OpenVisitor
+) -> None:
+    rows = before_and_after({"quick": ((0.0, 0.0), (50.0, 0.0))})
+    site = open_site(prepare=lambda bound: fill(bound.monitor.store, rows))
+    anna = visit(site).log_in()
+    anna.go("/reporting")
+    anna.chart_colors()
+    before, lines = anna.find("canvas").evaluate(
+        """(canvas) => {
+          const chart = Chart.getChart(canvas);
+          const item = { dataIndex: 0 };
+          return [chart.data.datasets[1].data[0],
+                  chart.options.plugins.tooltip.callbacks.label(item)];
+        }"""
+    )
+    assert before == 0.001
+    assert [line.split(":")[0] for line in lines] == ["28 days before", "Last 7 days"]
+    assert "0.00 ms" in lines[0]
+
+
 def test_hostile_names_are_inert(open_site: OpenSite, visit: OpenVisitor) -> None:
     changes = dict(zip(NAMES, list(CHANGES.values())[: len(NAMES)], strict=True))
     site = open_site(prepare=lambda bound: fill(bound.monitor.store, before_and_after(changes)))

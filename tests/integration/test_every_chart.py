@@ -109,9 +109,13 @@ class Panel:
             found.append(self.get(f"{address}/data.json", {**query, "page": page}))
         span = self.filled.clock.asked(query)
         if "range" in found[0]:
-            # Visitors are counted by the day.
-            by_day = CHECKS[address] in VISITORS
-            shown = self.filled.clock.whole_days(span) if by_day else span
+            shown = span
+            if CHECKS[address] in VISITORS:
+                # They are counted by the day.
+                shown = self.filled.clock.whole_days(span)
+            elif CHECKS[address] is graph_checks.custom_graph:
+                # Its values are single ones, of the very range.
+                shown = self.filled.clock.exactly(span)
             assert found[0]["range"]["label"] == self.filled.clock.label(shown)
             assert found[0]["range"]["timezone"] == str(self.filled.world.zone)
         keys = {**KEYS, **KEYS_OF.get(CHECKS[address], {})}

@@ -97,6 +97,10 @@ class Clock:
         first, last = self.local(span.start_ms).date(), self.local(span.end_ms - 1).date()
         return self._full(self.midnight(first), self.midnight(last + timedelta(days=1)))
 
+    def exactly(self, span: Span) -> Span:
+        """A range as it was asked for, not widened to hours."""
+        return self._full(*span.exact)
+
     def before(self, span: Span) -> Span:
         """What a range is compared with: as many dates or hours before, as far as it has passed."""
         end_ms = min(span.end_ms, self.hour_end(self.now_ms))

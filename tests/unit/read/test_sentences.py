@@ -51,7 +51,7 @@ def said(
         ),
         (
             said("slower", "median", before=side(4120, 0.0), after=side(1000, 5.0)),
-            "is slower at the median than last week: 0.000 → 5.000 ms, "
+            "is slower at the median than last week: 0 → 5.00 ms, "
             "4,120 and 1,000 requests, p < 0.001.",
         ),
         (
@@ -131,7 +131,7 @@ def test_sentences(found: str, expected: str) -> None:
         ((12.4, 166.0), "12.4 → 166.0 ms"),
         ((1450.0, 1900.4), "1,450 → 1,900 ms"),
         ((12_400.0, 166_000.0), "12.4 → 166.0 s"),
-        ((0.0, 0.5), "0.000 → 0.500 ms"),
+        ((0.0, 0.5), "0 → 0.50 ms"),
     ],
 )
 def test_durations_show_the_digits_that_tell_them_apart(
