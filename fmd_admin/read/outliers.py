@@ -13,7 +13,7 @@ from ..store.models import Endpoint, Outlier, OutlierSkipped
 from ..store.outlier_detail import Detail, SourceFrame
 from .measured import Asked, RequestInfo, conditions, part, statement
 from .scope import Scope
-from .table import Column, Table
+from .table import Column
 
 COLUMNS = (
     Column("time", "Time", "time"),
@@ -73,10 +73,6 @@ class OutlierList:
     page: int
     pages: int
     left_out: int
-
-    def table(self) -> Table:
-        """Return the rows of this page."""
-        return Table("outliers", COLUMNS, [row.values() for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..store.trees import MergedRow
 from .callgraph import CallGraph, load_lines
 from .measured import COUNTED, Asked, RequestInfo, conditions, part, statement
 from .scope import Scope
-from .table import Column, Table
+from .table import Column
 
 #: The grouped profiler merges so many of the most recent ones.
 GROUPED = 100
@@ -74,10 +74,6 @@ class ProfileList:
     total: int
     page: int
     pages: int
-
-    def table(self) -> Table:
-        """Return the rows of this page."""
-        return Table("profiles", COLUMNS, [row.values() for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)
