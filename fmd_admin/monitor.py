@@ -150,7 +150,6 @@ class Monitor:
         self.panel = Panel(
             store=self.store,
             config=self.config,
-            counters=self.counters,
             vitals=self.vitals,
             pruning=self.jobs.pruning,
             started=self._panel_asked,

@@ -92,7 +92,6 @@ class Standalone:
         panel = Panel(
             store=self.store,
             config=self.config,
-            counters=self.counters,
             vitals=self.vitals,
             pruning=Pruning(
                 self.store, fence=lambda _connection: None, loaded=lambda: self.config.loaded

@@ -24,17 +24,15 @@ EXTENSION = "fmd_panel"
 class Panel:
     """The parts a panel is built from; made by the extension, one for each panel app.
 
-    ``counters`` gives what this process counted (drops, faults, …), ``vitals`` all that it knows
-    of itself. ``pruning`` says what is deleted by age, and when. ``started`` is called on
-    each request of the panel, and raises SchemaError for tables that it cannot show. ``secret``
-    gives the key that signs sessions; it is asked on each use, so that a host key set late
-    counts. ``spool_folder`` is None where spools are off. ``host_users`` asks the host who its
-    current user is, if it has said how.
+    ``vitals`` gives all that this process knows of itself. ``pruning`` says what is deleted by age,
+    and when. ``started`` is called on each request of the panel, and raises SchemaError for tables
+    that it cannot show. ``secret`` gives the key that signs sessions; it is asked on each use, so
+    that a host key set late counts. ``spool_folder`` is None where spools are off. ``host_users``
+    asks the host who its current user is, if it has said how.
     """
 
     store: Store
     config: LiveConfig
-    counters: Callable[[], Mapping[str, int]]
     vitals: Callable[[], Mapping[str, Any]]
     pruning: Pruning
     started: Callable[[], None]

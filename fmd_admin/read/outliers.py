@@ -14,7 +14,7 @@ from ..store.models import Endpoint, Outlier, OutlierSkipped
 from ..store.outlier_detail import Detail, SourceFrame
 from .measured import Asked, RequestInfo, conditions, part, statement
 from .scope import Scope
-from .table import Column, Table
+from .table import Column
 
 COLUMNS = (
     Column("time", "Time", "time"),
@@ -78,10 +78,6 @@ class OutlierList:
     pages: int
     more: bool
     left_out: int
-
-    def table(self) -> Table:
-        """Return the rows of this page."""
-        return Table("outliers", COLUMNS, [row.values() for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..store.trees import MergedRow
 from .callgraph import CallGraph, load_lines
 from .measured import Asked, RequestInfo, conditions, count_up, part, statement
 from .scope import Scope
-from .table import Column, Table
+from .table import Column
 
 #: The grouped profiler merges so many of the most recent ones.
 GROUPED = 100
@@ -78,10 +78,6 @@ class ProfileList:
     page: int
     pages: int
     more: bool
-
-    def table(self) -> Table:
-        """Return the rows of this page."""
-        return Table("profiles", COLUMNS, [row.values() for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)

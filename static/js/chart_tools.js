@@ -75,16 +75,20 @@ window.fmdCharts = (() => {
     return text.length > length ? `…${text.slice(1 - length)}` : text;
   }
 
-  /** The list of requests between two hours of the wall clock; `to` may be the 24th hour. */
-  function requestsUrl(data, day, from, to, endpoint) {
-    const moment = (hour) => {
+  /** Beginning and end of an hour of the wall clock. */
+  function hourEdges(day, hour) {
+    return [hour, hour + 1].map((one) => {
       const date = new Date(`${day}T00:00:00Z`);
-      date.setUTCHours(hour);
+      date.setUTCHours(one);
       return date.toISOString().slice(0, 16);
-    };
+    });
+  }
+
+  /** The list of requests between two moments of the wall clock. */
+  function requestsUrl(data, [from, to], endpoint) {
     const url = new URL(data.requests_url, location.href);
-    url.searchParams.set("from", moment(from));
-    url.searchParams.set("to", moment(to));
+    url.searchParams.set("from", from);
+    url.searchParams.set("to", to);
     if (endpoint) url.searchParams.set("endpoint", endpoint);
     return url.href;
   }
@@ -206,6 +210,6 @@ window.fmdCharts = (() => {
 
   return {
     number, requests, palette, mix, fade, ms, shortMs, percent, dayLabel, longDay, shortDay, clip, clipFront,
-    requestsUrl, links, axis, durationAxis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
+    hourEdges, requestsUrl, links, axis, durationAxis, markers, zoom, statusColor, useFont, tooltip, whenLibraryIsThere,
   };
 })();

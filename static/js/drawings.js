@@ -4,7 +4,8 @@
 
 (() => {
   const {
-    number, requests, mix, fade, ms, dayLabel, longDay, shortDay, clip, requestsUrl, links, axis, durationAxis, markers,
+    number, requests, mix, fade, ms, dayLabel, longDay, shortDay, clip, hourEdges, requestsUrl,
+    links, axis, durationAxis, markers,
   } = window.fmdCharts;
 
   /** Hits by day and hour; the colour grows with the square root of the hits. */
@@ -47,7 +48,7 @@
         options: {
           ...links(({ index }) => {
             const { x, y, hits } = cells[index];
-            return hits && requestsUrl(data, y, Number(x), Number(x) + 1);
+            return hits && requestsUrl(data, hourEdges(y, Number(x)));
           }),
           plugins: {
             legend: { display: false },
@@ -119,7 +120,7 @@
             );
             if (!bar) return null;
             const { name, other } = data.series[bar.datasetIndex];
-            return requestsUrl(data, data.days[bar.index], 0, 24, other ? null : name);
+            return requestsUrl(data, data.edges[bar.index], other ? null : name);
           }),
           plugins: {
             annotation: markers(data, color),

@@ -1,17 +1,16 @@
 // Lines over time. The data of the page:
 //   series:  [{name, points: [[ms, value], …], band?: [[ms, low, high], …], color?: "series-1"}, …]
 //            in order of time; a value of null breaks the line
-//   markers: [{time_ms, label}, …], such as the first request of a version (optional)
-//   unit:    "ms", "percent" (1 = 100 %), "count", or any other word, which stands behind the values
+//   markers: [{time_ms, label}, …], such as the first request of a version
 //   range:   {timezone, start_ms?, end_ms?}; without the latter two, from the first to the last point
 //   gap_ms:  lines break where two points are farther apart (optional)
 //   step_ms: each point stands for so much time, from its own on (optional)
 // Times are shown on the wall clock of range.timezone, wherever the browser is. Dragging zooms in.
-// Packages: chart.js, chartjs-plugin-zoom; with markers also chartjs-plugin-annotation.
+// Packages: chart.js, chartjs-plugin-annotation, chartjs-plugin-zoom.
 "use strict";
 
 (() => {
-  const { fade, ms, shortMs, clip, axis } = window.fmdCharts;
+  const { fade, clip, axis } = window.fmdCharts;
   const SECOND = 1000;
   const MINUTE = 60 * SECOND;
   const HOUR = 60 * MINUTE;
@@ -85,22 +84,11 @@
   const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
   const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
 
-  /** Return how values of a unit are written: whole, and short for the ticks of an axis. */
-  function values(unit) {
-    if (unit === "ms") {
-      const short = (value) => (value < 1000 ? shortMs(value) : `${plain.format(Number((value / 1000).toPrecision(3)))} s`);
-      return { full: ms, short };
-    }
-    if (unit === "percent") {
-      const percent = (value) => `${plain.format(Number((100 * value).toPrecision(3)))} %`;
-      return { full: percent, short: percent };
-    }
-    const behind = unit && unit !== "count" ? ` ${unit}` : "";
-    return {
-      full: (value) => plain.format(value) + behind,
-      short: (value) => (Math.abs(value) >= 10000 ? compact : plain).format(value) + behind,
-    };
-  }
+  /** How values are written: whole, and short for the ticks of an axis. */
+  const show = {
+    full: (value) => plain.format(value),
+    short: (value) => (Math.abs(value) >= 10000 ? compact : plain).format(value),
+  };
 
   // Zooming
 
@@ -193,7 +181,7 @@
 
   function markerLines(data, color, full, width) {
     const found = {};
-    (data.markers ?? []).forEach(({ time_ms: time, label }, index) => {
+    data.markers.forEach(({ time_ms: time, label }, index) => {
       if (time < full.min || time > full.max) return;
       found[`marker-${index}`] = {
         type: "line", scaleID: "x", value: time, borderColor: color("muted"), borderWidth: 1, borderDash: [4, 4],
@@ -238,8 +226,7 @@
     };
   }
 
-  function tips(data, words, show) {
-    const markers = data.markers ?? [];
+  function tips(data, words) {
     const seconds = (data.step_ms ?? 0) < MINUTE;
     return {
       displayColors: data.series.length > 1,
@@ -260,7 +247,7 @@
         footer: ([item]) => {
           if (!item) return "";
           const { min, max } = item.chart.scales.x;
-          const near = markers.filter(({ time_ms: time }) => Math.abs(time - item.parsed.x) < (max - min) / 60);
+          const near = data.markers.filter(({ time_ms: time }) => Math.abs(time - item.parsed.x) < (max - min) / 60);
           return near.map(({ label }) => `▏${label}`);
         },
       },
@@ -281,7 +268,6 @@
     const zone = data.range.timezone;
     const offset = offsets(zone);
     const words = tickLabels(zone);
-    const show = values(data.unit);
     const full = extent(data);
     const now = data.zoomed ?? full;
     const whole = data.series.every(({ points }) => points.every(([, value]) => Number.isInteger(value ?? 0)));
@@ -304,7 +290,7 @@
           interaction: { mode: "nearest", axis: "x", intersect: false },
           plugins: {
             legend: legend(color, data.series.length > 1),
-            tooltip: tips(data, words, show),
+            tooltip: tips(data, words),
             decimation: { enabled: true, algorithm: "lttb", samples: Math.max(width, 300), threshold: 1.5 * Math.max(width, 300) },
             zoom: zooming(data, color, full),
             annotation: { annotations: markerLines(data, color, full, width) },
@@ -322,7 +308,6 @@
               ticks: { maxRotation: 0, autoSkip: false, callback: (time) => words.tick(time, step) },
             }),
             y: axis(color, {
-              beginAtZero: data.unit === "ms" || data.unit === "percent" || data.unit === "count",
               afterDataLimits: room,
               ticks: { maxTicksLimit: 7, callback: show.short, ...(whole ? { precision: 0 } : {}) },
             }),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from .cdn import CDN_URL
 from .conftest import OpenVisitor
-from .site import Site
+from .site import HABITS, HOURS, Site, past
 from .visitor import Visitor
 
 pytestmark = pytest.mark.browser
@@ -160,3 +161,21 @@ def test_a_cell_leads_to_its_requests(site: Site, anna: Visitor) -> None:
     anna.find("canvas").click(position={"x": x, "y": y})
     expect(anna.find("h1")).to_have_text("Requests")
     expect(anna.find(".data-tools")).to_contain_text("30 requests")
+
+
+def test_a_bar_of_a_day_that_is_cut_leads_to_what_it_counts(site: Site, anna: Visitor) -> None:
+    """Of the first day the range holds the last of three busy hours."""
+    day = f"{datetime.fromtimestamp(past(3, 0) / 1000, timezone.utc):%Y-%m-%d}"
+    anna.go(f"/daily-utilization?range=custom&from={day}T13:00")
+    anna.chart_colors()
+    x, y, hits = anna.find("canvas").evaluate(
+        """(canvas) => {
+          const chart = Chart.getChart(canvas);
+          const { x, y } = chart.getDatasetMeta(0).data[0].getCenterPoint();
+          return [x, y, chart.data.datasets[0].data[0]];
+        }"""
+    )
+    assert hits == HABITS["index"][0] * HOURS[15]
+    anna.find("canvas").click(position={"x": x, "y": y})
+    expect(anna.find("h1")).to_have_text("Requests")
+    expect(anna.find(".data-tools")).to_contain_text(f"{hits} requests")

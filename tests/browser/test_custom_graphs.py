@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from fmd_admin.records import Batch, Row
 from fmd_admin.store import graphs as rows
 from fmd_admin.store.job_models import CustomGraphValue
+from fmd_admin.store.writer import BatchWriter
 
 from ..support import Bound
 from .cdn import CDN_URL
@@ -71,6 +73,23 @@ def test_pages_keep_their_shape(site: Site, visit: OpenVisitor, width: int, them
             assert visitor.chart_colors()
         wider = visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wider <= 0, path
+
+
+def test_new_versions_are_marked(site: Site, anna: Visitor) -> None:
+    now_ms = int(time.time() * 1000)
+    for number, version in enumerate(("older", "newer")):
+        row = Row(now_ms - 1_200_000 + number * 600_000, "index", 5.0, 200, "GET", None, None)
+        BatchWriter(site.store, lambda: 1).write(Batch(version, 1, version, [row]))
+    anna.go(FEW)
+    assert anna.chart_colors()
+    drawn = anna.find("canvas").evaluate(
+        """(canvas) => {
+          const { options, scales } = Chart.getChart(canvas);
+          return Object.values(options.plugins.annotation.annotations).map(
+            ({ value, label }) => [value, label.content, scales.x.getPixelForValue(value) > 0]);
+        }"""
+    )
+    assert [now_ms - 600_000, "newer", True] in drawn
 
 
 def test_the_table_and_the_file_hold_the_values(site: Site, anna: Visitor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, abort, flash, g, redirect, request
@@ -13,6 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ...read import graphs
 from ...read.graphs import GraphInfo, GraphValues
+from ...read.timeline import markers
 from ...store.graphs import delete_graphs
 from ...store.types import all_digits
 from .. import charts, csv, format
@@ -21,6 +23,7 @@ from ..links import panel_url
 from .pages import MAX_ID, Chart, Page, is_admin, range_suffix
 
 CATEGORY = "Custom graphs"
+_PACKAGES = ("chart.js", "chartjs-plugin-annotation", "chartjs-plugin-zoom")
 
 
 class GraphMenu(MenuCategory):
@@ -118,9 +121,7 @@ class GraphPage(Page):
                 step=None if result.step_ms is None else _span(result.step_ms),
                 delete_url=self.get_url(".delete", graph_id=graph_id),
                 drawings=("line_drawings",),
-                chart_scripts=charts.scripts(
-                    self.panel.config.values, ("chart.js", "chartjs-plugin-zoom")
-                ),
+                chart_scripts=charts.scripts(self.panel.config.values, _PACKAGES),
             )
 
     @expose("/custom-graph/<int:graph_id>/data.json")
@@ -130,6 +131,8 @@ class GraphPage(Page):
             info = self._find(connection, graph_id)
             scope = self.scope(connection, strict=True)
             result = graphs.values(connection, scope, info)
+            # Of all versions: the graph is not of those that other pages may be narrowed down to.
+            deploys = markers(connection, replace(scope, versions=(), version_ids=None))
         series: dict[str, Any] = {"name": info.title, "points": result.points}
         if result.step_ms is not None:
             series["points"] = [(step.start_ms, step.mean) for step in result.steps]
@@ -142,7 +145,7 @@ class GraphPage(Page):
                 "end_ms": result.end_ms,
             },
             "series": [series],
-            "unit": None,
+            "markers": deploys,
             "values": result.total,
             "step_ms": result.step_ms,
             "gap_ms": result.gap_ms,

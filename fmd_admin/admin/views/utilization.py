@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,19 +19,37 @@ from .. import format
 from ..links import panel_url
 from .pages import ChartPage, Looked, deploys
 
+#: The words ``from`` and ``to`` of a URL.
+Edges = tuple[str | None, str | None]
 
-def requests_url(looked: Looked, day: str | None = None) -> str:
-    """Return the list of requests behind the chart; with ``day`` (an ISO date) only that day's.
 
-    Without ``day`` the chart's script adds ``from`` and ``to`` of what was clicked.
+def requests_url(looked: Looked, edges: Edges = (None, None)) -> str:
+    """Return the list of requests behind the chart; with ``edges`` only those between them.
+
+    Without them the chart's script adds ``from`` and ``to`` of what was clicked.
     """
-    after = date.fromisoformat(day) + timedelta(days=1) if day else None
-    times = {"from": f"{day}T00:00", "to": f"{after}T00:00"} if day else {"from": None, "to": None}
+    times = dict(zip(("from", "to"), edges, strict=True))
     address = panel_url("requests.index_view", range="custom", **times)
     if looked.endpoint is None:
         return address
     # Flask's url_for keeps the word "endpoint" for itself.
     return f"{address}&{urlencode({'endpoint': looked.endpoint.name})}"
+
+
+def day_edges(scope: Scope) -> list[Edges]:
+    """Return where each of the scope's days begins and ends in it, in the words of the URL.
+
+    The first and the last one may be cut: what is shown of them counts from there, or until then.
+    """
+    calendar = Calendar(scope.zone)
+    found: list[Edges] = []
+    for day in scope.days:
+        start_ms = max(calendar.date_start(day), scope.start_ms)
+        end_ms = min(calendar.next_day(start_ms), scope.end_ms)
+        part = replace(scope, range_name="custom", start_ms=start_ms, end_ms=end_ms)
+        words = dict(part.to_query())
+        found.append((words["from"], words["to"]))
+    return found
 
 
 class HourlyPage(ChartPage):
@@ -85,7 +104,7 @@ class HourlyPage(ChartPage):
         }
 
     def links(self, looked: Looked) -> list[str]:
-        return [requests_url(looked, day) for day in looked.result.days]
+        return [requests_url(looked, edges) for edges in day_edges(looked.scope)]
 
 
 class DailyPage(ChartPage):
@@ -139,8 +158,9 @@ class DailyPage(ChartPage):
             # A bar stands for its whole date, even where the range ends within it.
             "deploys": deploys(result.markers, starts, calendar.next_day(looked.scope.end_ms - 1)),
             "total": result.total,
+            "edges": day_edges(looked.scope),
             "requests_url": requests_url(looked),
         }
 
     def links(self, looked: Looked) -> list[str]:
-        return [requests_url(looked, day) for day in looked.result.days]
+        return [requests_url(looked, edges) for edges in day_edges(looked.scope)]

@@ -39,8 +39,7 @@ def test_list_says_where_requests_hung(store: Store) -> None:
         assert (found.total, found.pages) == (4, 1)
         one = outliers(connection, scope(store, 1), Asked("duration_ms"))
         assert {row.request.endpoint for row in one.rows} == {"shop.search"}
-        table = found.table()
-        assert table.rows[0][4] == "find_items (shop/catalog.py:41)"
+        assert found.rows[0].values()[4] == "find_items (shop/catalog.py:41)"
         with pytest.raises(ScopeError):
             outliers(connection, scope(store, None), Asked("detail"))
 

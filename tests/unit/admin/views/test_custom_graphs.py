@@ -10,9 +10,11 @@ import time
 import pytest
 from sqlalchemy import func, insert, select, text
 
+from fmd_admin.records import Batch, Row
 from fmd_admin.store import graphs as rows
 from fmd_admin.store.job_models import CustomGraph, CustomGraphValue
 from fmd_admin.store.types import from_millis
+from fmd_admin.store.writer import BatchWriter
 
 from ....support import Bound
 from ..browser import Browser
@@ -131,6 +133,22 @@ def test_json_and_csv_hold_what_is_stored(filled: Bound, anna: Browser, now_ms: 
     ]
     for name in ("json", "csv"):
         assert anna.get(f"/custom-graph/1/data.{name}?range=soon").status_code == 400
+
+
+def test_new_versions_are_marked_whatever_other_pages_are_narrowed_down_to(
+    filled: Bound, anna: Browser, now_ms: int
+) -> None:
+    for number, version in enumerate(("1.0", "2.0", "3.0")):
+        row = Row(now_ms - 200_000 + number * 60_000, "hello", 5.0, 200, "GET", None, None)
+        BatchWriter(filled.monitor.store, lambda: 1).write(Batch(f"w{number}", 1, version, [row]))
+    for query in ("", "?version=1.0"):
+        data = anna.get(f"/custom-graph/1/data.json{query}").json
+        assert data is not None
+        assert data["markers"] == [
+            {"time_ms": now_ms - 140_000, "label": "2.0"},
+            {"time_ms": now_ms - 80_000, "label": "3.0"},
+        ]
+    assert "chartjs-plugin-annotation" in anna.get("/custom-graph/1").text
 
 
 def test_many_values_are_put_together_and_the_page_says_so(

@@ -6,8 +6,15 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
+
+from fmd_admin.records import Batch, Row
+from fmd_admin.store.writer import BatchWriter
 
 from ....support import Bound
 from ..browser import Browser
@@ -100,6 +107,39 @@ def test_links_to_the_requests_behind_the_chart_work(bound: Bound, anna: Browser
     answer = anna.get(links[-1].replace("&amp;", "&"))
     assert answer.status_code == 200
     assert "5 requests" in answer.text
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Amsterdam", "Asia/Kolkata"])
+def test_the_days_of_a_range_that_cuts_them_lead_to_what_was_counted(
+    bind: Callable[..., Bound], timezone: str
+) -> None:
+    """The clock goes back on the first of the days in Amsterdam, and an hour comes twice."""
+    bound = bind(timezone=timezone, keep_requests_days=0, keep_rollups_days=0)
+    zone = ZoneInfo(timezone)
+    times = [datetime(2024, 10, 27, 0, 30, tzinfo=zone) + timedelta(hours=n) for n in range(60)]
+    rows = [
+        Row(int(moment.timestamp() * 1000), "hello", 5.0, 200, "GET", None, None)
+        for moment in times
+    ]
+    BatchWriter(bound.monitor.store, lambda: 1).write(Batch("w1", 1, "1.0", rows))
+    anna = Browser(bound.app)
+    anna.login()
+    asked = "range=custom&from=2024-10-27T02:00&to=2024-10-29T07:00"
+    for page in ("hourly", "daily"):
+        data = anna.get(f"/{page}-utilization/data.json?{asked}").get_json()
+        days = (
+            data["hits"]
+            if page == "hourly"
+            else zip(*(s["hits"] for s in data["series"]), strict=True)
+        )
+        hits = [sum(one or 0 for one in day) for day in days]
+        text = anna.get(f"/{page}-utilization?{asked}").text
+        body = text[text.index("<tbody>") : text.index("</tbody>")]
+        links = [unescape(link) for link in re.findall(r'<a href="/dashboard([^"]+)"', body)]
+        assert len(links) == len(hits) == 3
+        assert 7 <= hits[-1] < hits[0] <= 24
+        for link, number in zip(links, hits, strict=True):
+            assert f"{number} requests" in anna.get(link).text, link
 
 
 def test_pages_of_an_endpoint_are_tabs_under_its_name(bound: Bound, anna: Browser) -> None:
