@@ -246,8 +246,7 @@ class Monitor:
 
     def _tick(self) -> None:
         """About once a second in the flusher: what changed in the store, and the jobs' lease."""
-        if not self._ready:
-            self._prepare()
+        self._prepare()
         with self.store.read() as connection:
             self.config.refresh(connection)
         self._apply()
@@ -318,8 +317,7 @@ class Monitor:
 
     def _secret(self) -> bytes:
         """The panel's session key: derived from the host's, or kept in the store without one."""
-        host = self._host()
-        key = host.secret_key if host is not None else None
+        key = getattr(self._host(), "secret_key", None)
         if key:
             raw = key.encode() if isinstance(key, str) else key
             return hmac.new(raw, _SESSION_LABEL, hashlib.sha256).digest()
