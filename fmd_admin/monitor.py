@@ -244,8 +244,7 @@ class Monitor:
 
     def _tick(self) -> None:
         """About once a second in the flusher: what changed in the store, and the jobs' lease."""
-        if not self._ready:
-            self._prepare()
+        self._prepare()
         with self.store.read() as connection:
             self.config.refresh(connection)
         self._apply()
@@ -316,8 +315,7 @@ class Monitor:
 
     def _secret(self) -> bytes:
         """The panel's session key: derived from the host's, or kept in the store without one."""
-        host = self._host()
-        key = host.secret_key if host is not None else None
+        key = getattr(self._host(), "secret_key", None)
         if key:
             return opening.derived_secret(key)
         if self._kept_secret is None:

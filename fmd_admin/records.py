@@ -15,9 +15,9 @@ class RequestRecord(NamedTuple):
     """One measured request on its way to the flusher.
 
     ``start_ns`` and ``end_ns`` are readings of :func:`time.perf_counter_ns`; the flusher turns
-    them into wall time, so that a request pays for two clock reads only. ``status`` is the status
-    line as it went over the wire, empty if the host's app raised before it sent one. ``ticket`` is
-    what the spool gave for an answer that was still to be sent, or 0.
+    them into wall time. ``status`` is the status line as it went over the wire, empty if the
+    host's app raised before it sent one. ``ticket`` is what the spool gave for an answer that was
+    still to be sent, or 0.
     """
 
     start_ns: int
@@ -52,6 +52,13 @@ class Row:
     method: str
     group: str | None
     ip: str | None
+
+    def fields(self) -> tuple[int, str, float, int, str, str | None, str | None]:
+        """Return what a record of the same request begins with."""
+        return (
+            *(self.time_ms, self.endpoint, self.duration_ms, self.status),
+            *(self.method, self.group, self.ip),
+        )
 
 
 class Frame(NamedTuple):

@@ -228,17 +228,7 @@ class Exceptions:
         messages = [redactor.inside(link.message) for link in held.links]
         redactor.json(read_json(held.request))
         row = row or Row(held.time_ms, "", 0.0, 0, "", None, None)
-        made = Occurrence(
-            time_ms=row.time_ms,
-            endpoint=row.endpoint,
-            duration_ms=row.duration_ms,
-            status=row.status,
-            method=row.method,
-            group=row.group,
-            ip=row.ip,
-            key=held.key,
-            handled=held.handled,
-        )
+        made = Occurrence(*row.fields(), key=held.key, handled=held.handled)
         if held.texts is not None:
             facts = collect_facts(
                 held.texts,

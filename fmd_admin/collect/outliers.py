@@ -241,13 +241,7 @@ def to_outlier(
     """Return the record of the outlier ``row``; ``note`` says why there is no stack."""
     load = Load() if stuck is None else stuck.load
     return Outlier(
-        time_ms=row.time_ms,
-        endpoint=row.endpoint,
-        duration_ms=row.duration_ms,
-        status=row.status,
-        method=row.method,
-        group=row.group,
-        ip=row.ip,
+        *row.fields(),
         limit_ms=limit_ns / 1e6,
         stack=[] if stuck is None else [f.frame(*line) for line in stuck.lines],
         stack_at_ms=None if stuck is None else (stuck.at_ns - start_ns) / 1e6,

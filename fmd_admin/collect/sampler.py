@@ -79,17 +79,7 @@ def to_profile(tree: Tree | None, row: Row, period_ms: float, frames: Frames) ->
     that a sample stood for on average, or the one asked for without samples: hits times period is
     what the samples say by themselves, and adds up over requests without favouring long ones.
     """
-    profile = Profile(
-        time_ms=row.time_ms,
-        endpoint=row.endpoint,
-        duration_ms=row.duration_ms,
-        status=row.status,
-        method=row.method,
-        group=row.group,
-        ip=row.ip,
-        samples=0,
-        period_ms=period_ms,
-    )
+    profile = Profile(*row.fields(), samples=0, period_ms=period_ms)
     if tree is not None and tree.weight_ns > 0:
         profile.samples = tree.samples
         profile.period_ms = tree.weight_ns / tree.samples / 1e6

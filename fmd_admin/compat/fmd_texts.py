@@ -58,13 +58,7 @@ def to_outlier(row: Row, found: Any, frame: MakeFrame, *, words: Iterable[str], 
     facts = facts_of(found, Redactor(words), ip)
     memory = _text(found.memory)
     return Outlier(
-        time_ms=row.time_ms,
-        endpoint=row.endpoint,
-        duration_ms=row.duration_ms,
-        status=row.status,
-        method=row.method,
-        group=row.group,
-        ip=row.ip,
+        *row.fields(),
         limit_ms=0.0,
         stack=stack(_text(found.stacktrace), frame),
         note=NOTE,

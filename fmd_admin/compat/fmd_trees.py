@@ -21,17 +21,7 @@ def to_profile(row: Row, lines: Sequence[Any], codes: Mapping[int, SourcedFrame]
     each with the time of the whole request) is left out. How many samples there were is not kept
     there: 0 stands for that.
     """
-    profile = Profile(
-        time_ms=row.time_ms,
-        endpoint=row.endpoint,
-        duration_ms=row.duration_ms,
-        status=row.status,
-        method=row.method,
-        group=row.group,
-        ip=row.ip,
-        samples=0,
-        period_ms=0.0,
-    )
+    profile = Profile(*row.fields(), samples=0, period_ms=0.0)
     path: list[ProfileNode] = []
     for line in _without_decorators(lines, codes):
         node = ProfileNode(codes[line.code_id], total_ms=line.duration)

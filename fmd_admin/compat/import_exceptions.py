@@ -88,17 +88,7 @@ class ImportExceptions:
     ) -> Occurrence:
         redactor = Redactor(self._words)
         message = redactor.inside(message)
-        made = Occurrence(
-            time_ms=row.time_ms,
-            endpoint=row.endpoint,
-            duration_ms=row.duration_ms,
-            status=row.status,
-            method=row.method,
-            group=row.group,
-            ip=row.ip,
-            key=key,
-            handled=raised.handled,
-        )
+        made = Occurrence(*row.fields(), key=key, handled=raised.handled)
         if outlier is not None:
             # What came with a request is kept there of outliers only.
             facts = facts_of(outlier, redactor, self._ip)
