@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from . import histogram, visitor_deltas
 from .calendar import HOUR_MS
+from .models import Endpoint
 from .rollup_rows import chunks
 from .store import Store
 from .visitor_deltas import Visit
@@ -151,10 +152,24 @@ def _prepare(connection: Connection) -> _Prepared:
         if prepared.requests >= _MERGE_AT_ONCE:
             break
     rows.close()
+    there = endpoints_there(connection, {id for visitors in cells.values() for id in visitors})
     for cell, visitors in sorted(cells.items()):
         prepared.cells.append(cell)
-        _add(connection, cell, visitors, prepared)
+        left = {id: found for id, found in visitors.items() if id in there}
+        _add(connection, cell, left, prepared)
     return prepared
+
+
+def endpoints_there(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Return those endpoints that are not deleted: no key of what waits refers to them.
+
+    On servers they may be deleted while what waits is put together, which brings some back.
+    """
+    return {
+        id
+        for chunk in chunks(sorted(ids))
+        for id in connection.scalars(select(Endpoint.id).where(Endpoint.id.in_(chunk)))
+    }
 
 
 def _apply(connection: Connection, prepared: _Prepared) -> bool:
