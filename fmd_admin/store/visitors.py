@@ -152,15 +152,16 @@ def _prepare(connection: Connection) -> _Prepared:
         if prepared.requests >= _MERGE_AT_ONCE:
             break
     rows.close()
-    there = endpoints_there(connection, {id for visitors in cells.values() for id in visitors})
     for cell, visitors in sorted(cells.items()):
         prepared.cells.append(cell)
-        left = {id: found for id, found in visitors.items() if id in there}
-        _add(connection, cell, left, prepared)
+        _add(connection, cell, visitors, prepared)
+    if prepared.new:
+        there = _endpoints_there(connection, {row["endpoint_id"] for row in prepared.new})
+        prepared.new = [row for row in prepared.new if row["endpoint_id"] in there]
     return prepared
 
 
-def endpoints_there(connection: Connection, ids: Iterable[int]) -> set[int]:
+def _endpoints_there(connection: Connection, ids: Iterable[int]) -> set[int]:
     """Return those endpoints that are not deleted: no key of what waits refers to them.
 
     On servers they may be deleted while what waits is put together, which brings some back.
