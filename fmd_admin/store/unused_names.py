@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from . import visitor_deltas
 from .live import bump
 from .models import Client, Group, db
+from .rollup_rows import chunks
 from .store import Store
 from .visitor_models import Kind, VisitorDay, VisitorDelta
 from .visitor_parts import Part
@@ -84,6 +85,9 @@ class _Sweep:
         self._references = references(model)
         self._highest = 0
         self._used = bytearray()
+        self._kind = Kind.GROUP if model is Group else Kind.CLIENT
+        #: Rows of what waits that were read.
+        self._waiting: set[int] = set()
 
     def steps(self) -> Iterator[bool]:
         with self._store.read() as connection:
@@ -130,10 +134,9 @@ class _Sweep:
 
     def _read_visitors(self) -> Iterator[bool]:
         """Read the days of visitors, day by day: their ids are packed, so no key refers to them."""
-        kind = Kind.GROUP if self._model is Group else Kind.CLIENT
+        kind = self._kind
         with self._store.read() as connection:
-            for payload in connection.scalars(select(VisitorDelta.payload)):
-                self._mark([visit[1 + kind] for visit in visitor_deltas.decode(payload)])
+            self._mark_waiting(connection)
         day = type_coerce(VisitorDay.day, BigInteger)
         query = select(func.min(day)).where(VisitorDay.kind == kind)
         while True:
@@ -147,8 +150,21 @@ class _Sweep:
                 )
                 for figures in connection.scalars(parts):
                     self._mark(Part(figures).ids)
+                self._mark_waiting(connection)
             query = select(func.min(day)).where(VisitorDay.kind == kind, day > found)
             yield False
+
+    def _mark_waiting(self, connection: Connection) -> None:
+        """Read what waits for its day and was not read yet.
+
+        Where SAMPLE leaves rows out, a name may be used there only.
+        """
+        ids = set(connection.scalars(select(VisitorDelta.id)))
+        for chunk in chunks(sorted(ids - self._waiting)):
+            payloads = select(VisitorDelta.payload).where(VisitorDelta.id.in_(chunk))
+            for payload in connection.scalars(payloads):
+                self._mark([visit[1 + self._kind] for visit in visitor_deltas.decode(payload)])
+        self._waiting = ids
 
     def _mark(self, ids: Any) -> None:
         for number in ids:
@@ -177,6 +193,7 @@ class _Sweep:
             if reference.has_id:
                 high = connection.scalar(select(func.max(reference.column.table.c.id))) or 0
                 self._mark_rows(connection, reference, max(high, reference.read_to))
+        self._mark_waiting(connection)
 
     def _delete_some(self, ids: list[int]) -> int:
         gone = 0

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from . import histogram, visitor_deltas
 from .calendar import HOUR_MS
+from .models import Endpoint
 from .rollup_rows import chunks
 from .store import Store
 from .visitor_deltas import Visit
@@ -154,7 +155,22 @@ def _prepare(connection: Connection) -> _Prepared:
     for cell, visitors in sorted(cells.items()):
         prepared.cells.append(cell)
         _add(connection, cell, visitors, prepared)
+    if prepared.new:
+        there = _endpoints_there(connection, {row["endpoint_id"] for row in prepared.new})
+        prepared.new = [row for row in prepared.new if row["endpoint_id"] in there]
     return prepared
+
+
+def _endpoints_there(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Return those endpoints that are not deleted: no key of what waits refers to them.
+
+    On servers they may be deleted while what waits is put together, which brings some back.
+    """
+    return {
+        id
+        for chunk in chunks(sorted(ids))
+        for id in connection.scalars(select(Endpoint.id).where(Endpoint.id.in_(chunk)))
+    }
 
 
 def _apply(connection: Connection, prepared: _Prepared) -> bool:

@@ -404,24 +404,33 @@ def test_names_are_not_looked_for_each_hour(store: Store) -> None:
     assert prune(store, {NAMES: 0}) == {"names": 1}
 
 
-def test_a_name_that_comes_back_while_it_is_looked_for_stays(store: Store) -> None:
-    writer = BatchWriter(store, lambda: 1)
+@pytest.mark.parametrize("sample", ["", ".*=0"])
+@pytest.mark.parametrize("at", [2, 5, 8])
+def test_a_name_that_comes_back_while_it_is_looked_for_stays(
+    store: Store, sample: str, at: int
+) -> None:
+    """With its row left out too: then it waits in what is counted of visitors only."""
+    writer = BatchWriter(store, lambda: 1, sample=lambda: sample)
     old = time.time_ns() // 1_000_000 - 40 * DAY_MS
     writer.write(Batch("w", 1, "1", [row(old, group=f"g{n}") for n in range(5)]))
     with store.write() as connection:
-        connection.execute(text("DELETE FROM fmd_request"))
         connection.execute(text("DELETE FROM fmd_visitor_delta"))
+    # A day of visitors, so that there is a step between what waits and the deletion.
+    writer.write(Batch("w", 2, "1", [row(old, group="day")]))
+    visitors.tend(store, lambda _connection: None, at=1)
+    with store.write() as connection:
+        connection.execute(text("DELETE FROM fmd_request"))
     pruner = Pruner(
         store, {NAMES: 0}, fence=lambda _: None, record=lambda _connection, _deleted: None
     )
     steps = 0
     while not pruner.work(0.0, lambda _pause_s: False):
         steps += 1
-        if steps == 2:  # All tables were not read yet, or were: with the old id in the cache.
-            writer.write(Batch("w", 2, "1", [row(old + DAY_MS, group="g3")]))
-    assert [r.group for r in stored_rows(store)] == ["g3"]
+        if steps == at:  # All tables were not read yet, or were: with the old id in the cache.
+            writer.write(Batch("w", 3, "1", [row(old + DAY_MS, group="g3")]))
+    assert [r.group for r in stored_rows(store)] == ([] if sample else ["g3"])
     with store.read() as connection:
-        assert list(connection.scalars(select(Group.name))) == ["g3"]
+        assert set(connection.scalars(select(Group.name))) == {"day", "g3"}
 
 
 # Runs

@@ -486,6 +486,25 @@ def test_an_endpoint_alone_in_its_batch_goes_while_it_waits(make_store: MakeStor
     assert count(store, VisitorDelta) == 0
 
 
+def test_what_comes_back_of_an_endpoint_that_is_gone_is_left_out(make_store: MakeStore) -> None:
+    """On servers small rows may be put together while an endpoint is deleted."""
+    store = make_store()
+    feeder = Feeder(store)
+    for _ in range(6):
+        feeder.write(60)
+    columns = (VisitorDelta.version_id, VisitorDelta.requests, VisitorDelta.payload)
+    with store.read() as connection:
+        before = [dict(row) for row in connection.execute(select(*columns)).mappings()]
+    with store.write() as connection:
+        delete_endpoints(connection, [1])
+        connection.execute(delete(VisitorDelta))
+        connection.execute(VisitorDelta.__table__.insert(), before)
+    merge(store)
+    check(store)
+    assert count(store, VisitorDelta) == 0
+    assert {key[2] for key in stored(store)} == {2, 3}
+
+
 @pytest.mark.parametrize("waiting", [False, True])
 def test_a_version_goes_with_all_its_visitors(make_store: MakeStore, waiting: bool) -> None:
     store = make_store()
