@@ -44,6 +44,7 @@ def test_list_says_where_requests_hung(store: Store) -> None:
             outliers(connection, scope(store, None), Asked("detail"))
 
 
+@pytest.mark.every_engine
 def test_counts_have_those_that_were_left_out(store: Store) -> None:
     now_ms = int(time.time() * 1000)
     store_batch(
@@ -74,6 +75,7 @@ def test_one_outlier_and_none_of_another_endpoint(store: Store) -> None:
         assert outlier(connection, 1, 99) is None
 
 
+@pytest.mark.every_engine
 def test_more_than_can_be_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made_of = [
         made.outlier(time_ms=NOW_MS - n, duration_ms=500.0 + n, endpoint=f"e{n % 3}")
