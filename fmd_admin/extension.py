@@ -117,7 +117,7 @@ class FMDAdmin:
     def add_database_pruning_schedule(
         self, weeks_to_keep: int, delete_custom_graph_data: bool = False, **cron: Any
     ) -> None:
-        """Delete requests, profiles and outliers older than so many weeks, on a schedule.
+        """Delete requests, profiles, outliers and exceptions of so many weeks ago, on a schedule.
 
         ``cron`` are the fields of APScheduler's cron trigger, such as ``day_of_week="sun",
         hour=3``, in the time zone of the settings. ``delete_custom_graph_data`` takes the values

@@ -104,8 +104,8 @@ class Settings:
         50_000,
         100,
         150_000,
-        "Requests kept in memory while the database does not answer (at most 64 MiB); newer ones "
-        "are in the spool only, or without one dropped and counted.",
+        "Requests kept in memory while the database does not answer, mostly 0.3 KiB each; newer "
+        "ones are in the spool only, or without one dropped and counted.",
     )
     spool: str = setting(
         "on",

@@ -26,7 +26,7 @@ from ..links import ids_of
 from .pages import ENDPOINT_TABS, LEVELS, OVERVIEW, Page, is_admin, range_suffix
 
 #: What is said of endpoints that are none of the app's.
-NOTES = {UNMATCHED: "Requests that no rule of the app matched (404 and 405)"}
+NOTES = {UNMATCHED: "Requests that no rule of the app matched (404, 405; 308: a slash was missing)"}
 #: More at once is not a click on this page.
 MAX_IDS = 1000
 
