@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simple_websocket import Client
+from simple_websocket import Client, ConnectionClosed
 
 from ..exceptions import stored_groups
 from ..support import new_store, stored_rows
@@ -40,7 +40,9 @@ def test_a_session_is_stored_as_what_it_was(tmp_path: Path) -> None:
         for text in ("one", "two"):
             client.send(text)
             assert client.receive(timeout=30) == text
-        client.close()
+        # The server has no more to say.
+        with pytest.raises(ConnectionClosed):
+            client.receive(timeout=30)
         assert server.stop() == 0
     store = new_store(tmp_path)
     try:
