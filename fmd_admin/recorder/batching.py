@@ -69,7 +69,7 @@ def status_code(line: str) -> int:
     """Return the code of a status line such as ``202 ACCEPTED``."""
     code = line[:3]
     # Below 100 is no status: 0 stands for "other" on the pages.
-    return int(code) if code.isdecimal() and code >= "100" else SERVER_ERROR
+    return int(code) if len(code) == 3 and code.isdecimal() and code >= "100" else SERVER_ERROR
 
 
 def storable(text: str) -> str:

@@ -85,11 +85,11 @@ def test_no_thread_before_the_first_record(make: Make, shelf: Shelf) -> None:
 def test_times_durations_and_statuses(make: Make, shelf: Shelf) -> None:
     recorder = make()
     now_ms = time.time() * 1000
-    for status in ("200 OK", "299 Own", "", "weird", "000 None", "099 Low"):
+    for status in ("200 OK", "299 Own", "", "weird", "000 None", "099 Low", "20"):
         recorder.append(record(status=status, ip="192.0.2.1", group="anna"))
     recorder.flush()
     rows = [row for batch in shelf.batches for row in batch.rows]
-    assert [row.status for row in rows] == [200, 299, 500, 500, 500, 500]
+    assert [row.status for row in rows] == [200, 299, 500, 500, 500, 500, 500]
     assert all(abs(row.time_ms - now_ms) < 2_000 for row in rows)
     assert all(row.duration_ms == 2.0 for row in rows)
     assert {(row.ip, row.group) for row in rows} == {("192.0.2.1", "anna")}
