@@ -104,8 +104,6 @@ def _http(error: HTTPException) -> BaseResponse:
     # A text that a view gave says more than werkzeug's own.
     told = error.description if error.description != default and code < 500 else None
     response = _answer(code, problem, told)
-    if code == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
@@ -124,6 +122,13 @@ def _is_locked(error: BaseException | None) -> bool:
 
 
 def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
+    response = _shown(code, problem, told)
+    if problem is PROBLEMS[503]:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def _shown(code: int, problem: Problem, told: str | None) -> BaseResponse:
     if not wants_page():
         parts = (f"{problem.title}.", told, problem.mend)
         return plain_answer(code, " ".join(part for part in parts if part))
