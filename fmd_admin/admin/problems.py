@@ -131,13 +131,13 @@ def _is_locked(error: BaseException | None) -> bool:
 
 
 def _answer(code: int, problem: Problem, told: str | None) -> BaseResponse:
-    response = _page_or_text(code, problem, told)
-    if code == 503:
+    response = _shown(code, problem, told)
+    if problem is PROBLEMS[503]:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
-def _page_or_text(code: int, problem: Problem, told: str | None) -> BaseResponse:
+def _shown(code: int, problem: Problem, told: str | None) -> BaseResponse:
     if not wants_page():
         parts = (f"{problem.title}.", told, problem.mend)
         return plain_answer(code, " ".join(part for part in parts if part))
