@@ -41,7 +41,7 @@ def test_big_tables_are_estimated(world_in: MakeWorld, monkeypatch: pytest.Monke
     with store.write() as connection:
         merge_deltas(connection, store.timezone)
         # As after a year of deletion: ids do not begin with 1.
-        oldest = select(Request.id).order_by(Request.id).limit(2000)
+        oldest = connection.scalars(select(Request.id).order_by(Request.id).limit(2000)).all()
         connection.execute(Request.__table__.delete().where(Request.id.in_(oldest)))
     monkeypatch.setattr(sizes, "_COUNTED", 50)
     with store.read() as connection:
