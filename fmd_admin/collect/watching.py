@@ -9,6 +9,8 @@ from time import perf_counter_ns
 from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
+from werkzeug.wsgi import ClosingIterator
+
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
 from .exchange import Exchange, unannounced
@@ -189,6 +191,20 @@ class WatchedExchange(Exchange):
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
+
+    def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        """As Exchange does, but what is profiled ends when it is closed, whole or not.
+
+        A look that is late comes where the answer is sent, as that gives up the interpreter. Of a
+        request that has ended by then it would be lost, and always one in a calculation: with 8
+        threads waits had 3 to 5 points too much.
+        """
+        rules = self.rules
+        level = rules.levels.get(self.endpoint or "", rules.default)
+        if level >= 3 and type(body) is ClosingIterator:
+            self.body = body
+            return self
+        return Exchange.around(self, body)
 
     def __iter__(self) -> Iterator[bytes]:
         chunks: Any = self._send()
