@@ -204,8 +204,11 @@ def test_the_spool_is_full(tmp_path: Path) -> None:
         gone = [int(name.removeprefix(LONG)) for name in missing]
         kept = [int(name.removeprefix(LONG)) for name in names & hits.keys()]
         assert max(gone) < max(kept)
-        # Names are given in the order of sending, at most four at a time.
-        assert max(gone) - min(gone) < len(gone) + 8
+        # Names are given in the order of sending. Of the four that are under way at either end of
+        # the stretch each may be late, and overtaken by any number of others.
+        first = sorted(gone)[4]
+        late = [name for name in kept if first < name < max(gone)]
+        assert len(late) <= 4, (sorted(gone), late)
 
 
 def test_an_upgrade_is_rolled_back_while_others_run(tmp_path: Path) -> None:
