@@ -87,7 +87,9 @@ class Held:
         form = _shortened(getattr(request, "__dict__", {}).get("form"))
         self.texts = texts
         self.request = SimpleNamespace(
-            url_rule=getattr(request, "url_rule", None), form=MultiDict(form), _cached_json=parsed
+            url_rule=getattr(request, "url_rule", None),
+            form=MultiDict(form) if form else None,
+            _cached_json=parsed,
         )
         self.weight += _JSON_TIMES * json_length // NODE_BYTES
         self.weight += weight_of([*texts.values(), *(text for pair in form for text in pair)])
@@ -115,7 +117,7 @@ def _shortened(form: Any) -> list[tuple[str, str]]:
 class Stack:
     """One exception of a chain with its way through the code. Lives within one call only."""
 
-    __slots__ = ("_begin", "_last", "cut", "deep", "error", "how", "points", "steps")
+    __slots__ = ("_begin", "_inner", "_last", "cut", "deep", "error", "how", "points", "steps")
 
     def __init__(self, error: BaseException, how: str, steps: int) -> None:
         self.error = error
@@ -128,6 +130,7 @@ class Stack:
         self.deep = False
         self._begin: TracebackType | None = None
         self._last: TracebackType | None = None
+        self._inner: list[TracebackType] = []
         if len(self.points) == OUTER:
             self._find_end(self.points[-1].tb_next, steps)
 
@@ -149,9 +152,9 @@ class Stack:
         # At least as many as are kept, at most twice as many.
         self._begin = before or tb
         self.cut = self.steps - (INNER if before else 0)
-        while tb is not None:
-            self._last = tb
-            tb = tb.tb_next if not self.deep else None
+        self._inner = _walk(self._begin, 2 * INNER)
+        # Of a deep one only where nobody has looked any further.
+        self._last = tb if self.deep else self._inner[-1] if self._inner else None
 
     def go_on(self) -> None:
         """Look for the inner end of a deep one, however far away it is."""
@@ -163,7 +166,7 @@ class Stack:
     def complete(self) -> list[Any]:
         """Return all points that are kept."""
         if self._begin is not None:
-            inner = _walk(self._begin, 2 * INNER)
+            inner = self._inner
             self._begin = None
             # How many there are beyond the end of a deep one nobody counts: it could be any number.
             self.cut += max(len(inner) - INNER, 0) + self.deep
