@@ -11,6 +11,19 @@ from fmd_admin.store import configured_alerts
 from fmd_admin.store.alert_models import Alert, AlertDelivery, AlertRule, AlertTarget
 from fmd_admin.store.store import Store
 
+#: A rule as an admin fills it in.
+RULE_FORM: dict[str, Any] = {
+    "name": "errors",
+    "kind": "error_share",
+    "scope": "app",
+    "endpoint": "",
+    "threshold": "5",
+    "window_h": "1",
+    "cooldown_min": "60",
+    "severity": "warning",
+    "targets": "1",
+    "active": "y",
+}
 #: (title, severity, minutes ago, state, tries, repeats, error)
 LOG: tuple[tuple[str, str, int, str, int, int, str | None], ...] = (
     ("New exception: shop.BasketEmpty in shop.basket.total", "critical", 300, "sent", 1, 0, None),

@@ -11,23 +11,12 @@ from fmd_admin.store.alert_models import Alert, AlertRule, AlertTarget
 from fmd_admin.store.job_models import Prune
 from fmd_admin.store.models import User
 
+from ...alerts import RULE_FORM as RULE
 from ...cuts import conflicts
 from ...support import Bound
 from .browser import Browser
 
 TARGET = {"name": "hook", "kind": "webhook", "address": "https://hooks.example/x", "active": "y"}
-RULE = {
-    "name": "errors",
-    "kind": "error_share",
-    "scope": "app",
-    "endpoint": "",
-    "threshold": "5",
-    "window_h": "1",
-    "cooldown_min": "60",
-    "severity": "warning",
-    "targets": "1",
-    "active": "y",
-}
 
 
 @pytest.fixture

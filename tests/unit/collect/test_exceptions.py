@@ -24,6 +24,7 @@ from flask import (
 from werkzeug.test import EnvironBuilder
 
 import fmd_admin
+from benchmarks.calls import environ
 from fmd_admin import FMDAdmin
 from fmd_admin.collect.exceptions import PER_MINUTE
 from fmd_admin.collect.held import INNER, OUTER
@@ -505,14 +506,7 @@ def test_very_deep_ones_are_grouped_by_their_inner_end(bind: Bind) -> None:
 
 def begun(bound: Bound, path: str) -> Any:
     """The body of an answer that is still to be sent."""
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": path,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "wsgi.url_scheme": "http",
-    }
-    return bound.app.wsgi_app(environ, lambda *_: lambda _: None)
+    return bound.app.wsgi_app(environ(path), lambda *_: lambda _: None)
 
 
 class Local:
@@ -851,6 +845,6 @@ def test_environments_that_are_copied_do_not_pile_up(bind: Bind) -> None:
     bound = bind()
     raised = bound.monitor.exceptions.raised
     kept = [{"number": number} for number in range(1500)]
-    for environ in kept:
-        raised.of(environ, None, 0)
+    for one in kept:
+        raised.of(one, None, 0)
     assert len(raised) == 1_000

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask, Response, jsonify, stream_with_context
 from werkzeug.wsgi import ClosingIterator
 
+from benchmarks.calls import environ
 from fmd_admin.collect.exchange import is_whole
 
 from ...support import Bound
@@ -18,8 +19,7 @@ BODY = b"all of it"
 
 
 def body_of(response: Response, method: str = "GET") -> Any:
-    environ = {"REQUEST_METHOD": method, "wsgi.url_scheme": "http", "HTTP_HOST": "localhost"}
-    return response(environ, lambda *_: lambda _: None)
+    return response({**environ("/"), "REQUEST_METHOD": method}, lambda *_: lambda _: None)
 
 
 def chunks() -> Iterator[bytes]:
@@ -104,14 +104,7 @@ def test_the_record_is_there_before_the_answer_leaves(bind: Bind, level: int) ->
     counted = []
     with recorder._flush_lock:  # Nothing is stored meanwhile.
         for path in ("/", "/stream"):
-            environ = {
-                "REQUEST_METHOD": "GET",
-                "PATH_INFO": path,
-                "SERVER_NAME": "localhost",
-                "SERVER_PORT": "80",
-                "wsgi.url_scheme": "http",
-            }
-            body: Any = app.wsgi_app(environ, lambda *_: lambda _: None)
+            body: Any = app.wsgi_app(environ(path), lambda *_: lambda _: None)
             counted.append(recorder.depth)
             assert (type(body) is ClosingIterator) is (at_once and path == "/")
             assert list(body)

@@ -518,8 +518,18 @@ def test_what_was_dropped_before_the_rule_was_there_is_no_news(
     assert titles(store)[1:] == ["fmd_admin dropped 14 requests"]
 
 
+def raise_ours(_connection: Any) -> None:
+    raise RuntimeError("ours")
+
+
+def send_nonsense(connection: Any) -> None:
+    """PostgreSQL refuses whatever follows in its transaction."""
+    connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+@pytest.mark.parametrize("fail", [raise_ours, send_nonsense])
 def test_one_rule_that_fails_stops_no_other(
-    store: Store, now_ms: int, monkeypatch: pytest.MonkeyPatch
+    store: Store, now_ms: int, monkeypatch: pytest.MonkeyPatch, fail: Callable[[Any], None]
 ) -> None:
     process = Process(store, now_ms)
     rule(store, "median", target(store, "http://127.0.0.1:1/"))
@@ -529,7 +539,7 @@ def test_one_rule_that_fails_stops_no_other(
 
     def broken(connection: Any, one: Any, *rest: Any) -> Any:
         if one.kind == "median":
-            raise RuntimeError("ours")
+            fail(connection)
         return true(connection, one, *rest)
 
     monkeypatch.setattr(module, "findings", broken)
@@ -553,27 +563,6 @@ def test_a_lost_connection_has_all_rules_evaluated_again(
     assert (titles(store), process.faults) == ([], [])
     process.alerts.decide()
     assert len(titles(store)) == 2
-
-
-def test_a_statement_that_fails_is_of_its_rule_only(
-    store: Store, now_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL refuses whatever follows in its transaction."""
-    process = Process(store, now_ms)
-    rule(store, "median", target(store, "http://127.0.0.1:1/"))
-    rule(store, "new_exception", 1)
-    raise_(store, "f")
-    true = module.findings
-
-    def broken(connection: Any, one: Any, *rest: Any) -> Any:
-        if one.kind == "median":
-            connection.exec_driver_sql("SELECT nothing FROM nowhere")
-        return true(connection, one, *rest)
-
-    monkeypatch.setattr(module, "findings", broken)
-    process.alerts.decide()
-    assert len(titles(store)) == 1
-    assert process.faults == ["evaluating a rule of alerts (median)"]
 
 
 def test_rules_that_are_off_and_targets_that_are_gone(store: Store, process: Process) -> None:

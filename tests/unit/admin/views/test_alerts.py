@@ -13,22 +13,11 @@ from fmd_admin.store.alert_models import AlertDelivery, AlertRule, AlertTarget
 from fmd_admin.store.configured_alerts import keep
 from fmd_admin.store.sealing import unseal
 
+from ....alerts import RULE_FORM as RULE
 from ....receivers import webhook
 from ....support import Bound, get
 from ..browser import Browser
 
-RULE: dict[str, Any] = {
-    "name": "errors",
-    "kind": "error_share",
-    "scope": "app",
-    "endpoint": "",
-    "threshold": "5",
-    "window_h": "1",
-    "cooldown_min": "60",
-    "severity": "warning",
-    "targets": "1",
-    "active": "y",
-}
 TARGET = {
     "name": "hook",
     "kind": "webhook",
