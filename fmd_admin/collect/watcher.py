@@ -29,7 +29,8 @@ R = TypeVar("R")
 
 #: Time without requests after which the thread goes to sleep.
 IDLE_NS = 100_000_000
-#: Pauses of level 2: half of the lowest limit, within these bounds.
+#: Pauses of level 2: the lowest limit, within these bounds. A request that begins right after a
+#: look is seen by the next one before it passes its limit.
 MIN_PAUSE_NS = 5_000_000
 MAX_PAUSE_NS = 25_000_000
 #: The thread rests at least so many times as long as it calculated for a look.
@@ -234,8 +235,10 @@ class Watcher:
         weight_ns, self._last_ns = self._due_ns - self._last_ns, self._due_ns
         for exchange, stack in found:
             self._note(exchange, stack, now_ns, weight_ns, missed_ns)
-        self._due_ns = now_ns + max(self._next_look_ns(now_ns), rest_ns)
-        if self.period_s is not None:
+        is_sampling = self.period_s is not None
+        pause_ns = self._last_ns + interval_ns - now_ns if is_sampling else self._pause_ns
+        self._due_ns = now_ns + max(self._next_look_ns(now_ns, pause_ns), rest_ns)
+        if is_sampling:
             self._due_ns = min(self._due_ns, self._last_ns + interval_ns)
         self._load = None
         self._keep_up()
@@ -287,9 +290,9 @@ class Watcher:
                 wanted.setdefault(thread, []).append(exchange)
         return wanted
 
-    def _next_look_ns(self, now_ns: int) -> int:
-        """Begin notes on new requests; return the time until the next one passes its limit."""
-        next_ns = self._pause_ns
+    def _next_look_ns(self, now_ns: int, pause_ns: int) -> int:
+        """Begin notes on new requests; return the time until one passes its limit, or the pause."""
+        next_ns = pause_ns
         for exchange in self.active.copy():
             trace = exchange.trace or self._begin(exchange, now_ns)
             if trace is not None and trace.look_at_ns is not None:
@@ -364,7 +367,7 @@ class Watcher:
             return
         self._kept_up_ns = self._last_ns
         lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
-        self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)
+        self._pause_ns = min(max(lowest_ns, MIN_PAUSE_NS), MAX_PAUSE_NS)
         self._read_machine(Machine.keep_up)
 
     def _read_machine(self, read: Callable[[Machine], R]) -> R:

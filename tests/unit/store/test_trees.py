@@ -4,6 +4,7 @@ import random
 
 from fmd_admin.records import Frame, ProfileNode
 from fmd_admin.store import trees
+from fmd_admin.store.inflate import deflate, inflate
 from fmd_admin.store.trees import MergedRow, TreeRow
 
 from ...profiles import EXECUTE, FIND, RANK, VIEW, node
@@ -20,6 +21,12 @@ def test_a_tree_comes_back_as_it_was() -> None:
         TreeRow(0, 4, 1_000, 0),
     ]
     assert trees.decode(trees.encode([], IDS)) == []
+
+
+def test_it_is_deflated_json() -> None:
+    assert trees.encode([], IDS) == deflate(b"[]")
+    data = trees.encode([node(VIEW, 20.0004, node(FIND, 15, hits=3))], IDS)
+    assert inflate(data) == b"[[0,1,20000,4],[1,2,15000,3]]"
 
 
 def test_recursion_deeper_than_pythons_own_limit() -> None:
