@@ -235,10 +235,8 @@ class Watcher:
         weight_ns, self._last_ns = self._due_ns - self._last_ns, self._due_ns
         for exchange, stack in found:
             self._note(exchange, stack, now_ns, weight_ns, missed_ns)
-        is_sampling = self.period_s is not None
-        pause_ns = self._last_ns + interval_ns - now_ns if is_sampling else self._pause_ns
-        self._due_ns = now_ns + max(self._next_look_ns(now_ns, pause_ns), rest_ns)
-        if is_sampling:
+        self._due_ns = now_ns + max(self._next_look_ns(now_ns), rest_ns)
+        if self.period_s is not None:
             self._due_ns = min(self._due_ns, self._last_ns + interval_ns)
         self._load = None
         self._keep_up()
@@ -290,9 +288,9 @@ class Watcher:
                 wanted.setdefault(thread, []).append(exchange)
         return wanted
 
-    def _next_look_ns(self, now_ns: int, pause_ns: int) -> int:
-        """Begin notes on new requests; return the time until one passes its limit, or the pause."""
-        next_ns = pause_ns
+    def _next_look_ns(self, now_ns: int) -> int:
+        """Begin notes on new requests; return the time until the next one passes its limit."""
+        next_ns = self._pause_ns
         for exchange in self.active.copy():
             trace = exchange.trace or self._begin(exchange, now_ns)
             if trace is not None and trace.look_at_ns is not None:
