@@ -13,8 +13,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import URL, make_url
@@ -127,6 +128,8 @@ class DatabaseServer:
 class PostgreSQL(DatabaseServer):
     package = "postgresql"
     scheme = "postgresql+psycopg"
+    #: Settings beside those that are quickest for tests.
+    settings: Mapping[str, str] = MappingProxyType({})
 
     @staticmethod
     def _program(name: str) -> str | None:
@@ -176,6 +179,7 @@ class PostgreSQL(DatabaseServer):
             "shared_buffers": "64MB",
             "max_connections": 200,
             "autovacuum": "off",
+            **self.settings,
         }
         settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         program = self._program("postgres") or "postgres"

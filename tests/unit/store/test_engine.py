@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from sqlalchemy import Connection, make_url, select, update
+from sqlalchemy import Connection, event, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fmd_admin.errors import StoreError
@@ -93,6 +94,26 @@ def test_what_an_error_of_a_server_means(
     )
     engine._find_disconnects(context)
     assert context.is_disconnect is lost
+
+
+@pytest.mark.servers_only
+def test_postgresql_sends_what_is_read_in_binary_and_takes_text_else(store: Store) -> None:
+    if store.engine.dialect.name != "postgresql":
+        pytest.skip("MariaDB's driver has no such choice")
+    sent: list[int] = []
+
+    def note(_connection: Connection, cursor: Any, *_of_statement: Any) -> None:
+        sent.append(cursor.pgresult.fformat(0))
+
+    event.listen(store.engine, "after_cursor_execute", note)
+    query = text("SELECT 1::bigint, 1.5::float8, 'é'::text, 2.5::numeric, '\\x00ff'::bytea")
+    expected = (1, 1.5, "é", Decimal("2.5"), b"\x00\xff")
+    with store.read() as connection:
+        assert tuple(connection.execute(query).one()) == expected
+    for snapshot in (False, True):
+        with store.write(snapshot=snapshot) as connection:
+            assert tuple(connection.execute(query).one()) == expected
+    assert sent == [1, 0, 0]
 
 
 @pytest.mark.every_engine
