@@ -6,7 +6,7 @@ import heapq
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -125,12 +125,7 @@ class CallGraph:
 
     def nodes(self, at_most: int | None = None) -> Iterator[Node]:
         """Yield the nodes in preorder; with ``at_most`` the heaviest ones only."""
-        kept = self._kept(at_most)
-        for index, row in enumerate(self.rows):
-            if kept is not None and index not in kept:
-                continue
-            # In whole numbers: the difference of two large squares.
-            spread = self.requests * row.squares - row.total_us**2
+        for index, row in self._heaviest(at_most):
             yield Node(
                 depth=row.depth + 1,
                 line=self.lines[row.line_id],
@@ -139,14 +134,19 @@ class CallGraph:
                 total_us=round(row.weight_us),
                 self_us=self.self_us[index],
                 mean_ms=row.weight_us / self.requests / 1000,
-                deviation_ms=math.sqrt(max(spread, 0)) / self.requests / 1000,
+                deviation_ms=self._deviation_ms(row),
                 share=row.weight_us / self.total_us if self.total_us else 0.0,
             )
 
-    def _kept(self, at_most: int | None) -> set[int] | None:
-        """Return the numbers of the heaviest rows, none of them without its parent."""
+    def _deviation_ms(self, row: MergedRow) -> float:
+        # In whole numbers: the difference of two large squares.
+        spread = self.requests * row.squares - row.total_us**2
+        return math.sqrt(max(spread, 0)) / self.requests / 1000
+
+    def _heaviest(self, at_most: int | None) -> Iterable[tuple[int, MergedRow]]:
+        """Return the heaviest rows with their numbers, none of them without its parent."""
         if at_most is None or len(self.rows) <= at_most:
-            return None
+            return enumerate(self.rows)
         # Rounding may make a child heavier than its parent; of equals the first is kept.
         weights: list[float] = []
         path: list[float] = []
@@ -154,7 +154,8 @@ class CallGraph:
             del path[row.depth :]
             path.append(min(row.weight_us, path[-1]) if path else row.weight_us)
             weights.append(path[-1])
-        return set(heapq.nsmallest(at_most, range(len(weights)), key=lambda i: (-weights[i], i)))
+        heaviest = heapq.nlargest(at_most, range(len(weights)), key=weights.__getitem__)
+        return [(index, self.rows[index]) for index in sorted(heaviest)]
 
     def table(self) -> Table:
         """Return a row for each node, the requests themselves first."""
@@ -203,19 +204,24 @@ class CallGraph:
         """
         files: dict[str, int] = {}
         libraries: list[str] = []
-        lines: dict[Line, int] = {}
+        lines: dict[int, int] = {}
         nodes: list[int] = []
-        for node in self.nodes(MAX_NODES):
-            if node.line.file not in files:
-                files[node.line.file] = len(files)
-                libraries.append(node.line.library)
+        # Without a Node each, which takes as long as all the rest of it.
+        for _, row in self._heaviest(MAX_NODES):
+            number = lines.get(row.line_id)
+            if number is None:
+                number = lines[row.line_id] = len(lines)
+                line = self.lines[row.line_id]
+                if line.file not in files:
+                    files[line.file] = len(files)
+                    libraries.append(line.library)
             nodes += (
-                node.depth,
-                lines.setdefault(node.line, len(lines)),
-                node.total_us,
-                node.samples,
-                node.requests,
-                round(node.deviation_ms * 1000),
+                row.depth + 1,
+                number,
+                round(row.weight_us),
+                row.hits,
+                row.requests,
+                round(self._deviation_ms(row) * 1000),
             )
         return {
             "name": self.name,
@@ -232,7 +238,7 @@ class CallGraph:
                     line.source[:MAX_SOURCE],
                     int(line.own),
                 ]
-                for line in lines
+                for line in map(self.lines.__getitem__, lines)
             ],
             "nodes": nodes,
         }
