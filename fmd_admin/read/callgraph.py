@@ -313,5 +313,5 @@ def load_lines(connection: Connection, rows: Sequence[MergedRow]) -> dict[int, L
             CodeLine.source,
             CodeLine.own,
         ).where(CodeLine.id.in_(ids[start : start + _CHUNK]))
-        found.update({row[0]: Line(*row[1:]) for row in connection.execute(query)})
+        found.update({row[0]: Line(*row[1:]) for row in connection.execute(query).all()})
     return found
