@@ -90,12 +90,21 @@ class Node:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The numbers of :meth:`CallGraph.as_json`, and the ids of its lines. Not to be changed."""
+
+    line_ids: list[int]
+    nodes: list[int]
+
+
 @dataclass(frozen=True)
 class CallGraph:
     """The tree below one root: the requests themselves.
 
     ``rows`` are in preorder, their weights are parts of ``total_us``, the time of all ``requests``
     together. What the children of a node leave of its time was spent in the node itself.
+    ``drawn`` is what :meth:`draw` gave for the same rows and requests, where it is known.
     """
 
     name: str
@@ -104,6 +113,7 @@ class CallGraph:
     requests: int
     samples: int
     total_us: int
+    drawn: Drawn | None = None
 
     @cached_property
     def self_us(self) -> list[int]:
@@ -195,6 +205,22 @@ class CallGraph:
         ]
         return Table("profile", COLUMNS, rows)
 
+    def draw(self) -> Drawn:
+        """Return what :meth:`as_json` has of the rows: at most ``MAX_NODES``; lines not needed."""
+        numbers: dict[int, int] = {}
+        nodes: list[int] = []
+        # Without a Node each, which takes as long as all the rest of it.
+        for _, row in self._heaviest(MAX_NODES):
+            nodes += (
+                row.depth + 1,
+                numbers.setdefault(row.line_id, len(numbers)),
+                round(row.weight_us),
+                row.hits,
+                row.requests,
+                round(self._deviation_ms(row) * 1000),
+            )
+        return Drawn(list(numbers), nodes)
+
     def as_json(self) -> dict[str, Any]:
         """Return what profiler.js draws, with texts once each: at most ``MAX_NODES`` nodes.
 
@@ -202,34 +228,17 @@ class CallGraph:
         standard deviation µs. A line is index in ``files``, number, function, text, and 1 for the
         host's own code. A file is its path and the library it belongs to.
         """
-        files: dict[str, int] = {}
-        libraries: list[str] = []
-        lines: dict[int, int] = {}
-        nodes: list[int] = []
-        # Without a Node each, which takes as long as all the rest of it.
-        for _, row in self._heaviest(MAX_NODES):
-            number = lines.get(row.line_id)
-            if number is None:
-                number = lines[row.line_id] = len(lines)
-                line = self.lines[row.line_id]
-                if line.file not in files:
-                    files[line.file] = len(files)
-                    libraries.append(line.library)
-            nodes += (
-                row.depth + 1,
-                number,
-                round(row.weight_us),
-                row.hits,
-                row.requests,
-                round(self._deviation_ms(row) * 1000),
-            )
+        drawn = self.drawn or self.draw()
+        lines = [self.lines[id] for id in drawn.line_ids]
+        libraries = {line.file: line.library for line in lines}
+        files = {file: index for index, file in enumerate(libraries)}
         return {
             "name": self.name,
             "total_us": self.total_us,
             "requests": self.requests,
             "samples": self.samples,
             "left_out": max(len(self.rows) - MAX_NODES, 0),
-            "files": [list(pair) for pair in zip(files, libraries, strict=True)],
+            "files": [list(pair) for pair in libraries.items()],
             "lines": [
                 [
                     files[line.file],
@@ -238,9 +247,9 @@ class CallGraph:
                     line.source[:MAX_SOURCE],
                     int(line.own),
                 ]
-                for line in map(self.lines.__getitem__, lines)
+                for line in lines
             ],
-            "nodes": nodes,
+            "nodes": drawn.nodes,
         }
 
     def stacks(self) -> Iterator[tuple[list[Line], int]]:

@@ -15,15 +15,15 @@ from ..store import trees
 from ..store.kept import kept_of
 from ..store.models import Profile
 from ..store.trees import MergedRow
-from .callgraph import CallGraph, load_lines
+from .callgraph import CallGraph, Drawn, load_lines
 from .measured import Asked, RequestInfo, conditions, count_up, part, statement
 from .scope import Scope
 from .table import Column
 
 #: The grouped profiler merges so many of the most recent ones.
 GROUPED = 100
-#: What a row of a merged tree takes in memory: the tuple and its numbers.
-_ROW_BYTES = 320
+#: What a row of a merged tree takes in memory: a tuple, what is drawn of it, and their numbers.
+_ROW_BYTES = 300
 COLUMNS = (
     Column("time", "Time", "time"),
     Column("duration_ms", "Duration", "ms"),
@@ -117,6 +117,7 @@ class _Merged:
     rows: list[MergedRow]
     total_us: int
     unsampled: int
+    drawn: Drawn
 
 
 def profiles(connection: Connection, scope: Scope, asked: Asked) -> ProfileList:
@@ -185,6 +186,7 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
         requests=len(found),
         samples=sum(row.samples for row in found),
         total_us=merged.total_us,
+        drawn=merged.drawn,
     )
     return Grouped(
         graph=graph,
@@ -222,7 +224,9 @@ def _merge(found: Sequence[Any]) -> _Merged:
         # One after the other: all of them at once would be some megabytes of small objects.
         decoded = (trees.decode(row.tree) for row in found)
         rows = trees.heaviest_first(trees.merge(decoded, factors))
-    return _Merged(rows, total_us, sum(unsampled))
+    samples = sum(row.samples for row in found)
+    graph = CallGraph("", rows, {}, len(found), samples, total_us)
+    return _Merged(rows, total_us, sum(unsampled), graph.draw())
 
 
 def _size(merged: _Merged) -> int:
