@@ -118,15 +118,16 @@ class CallGraph:
     @cached_property
     def self_us(self) -> list[int]:
         """The time that each row spent in itself."""
-        left = [round(row.weight_us) for row in self.rows]
+        whole = [round(row.weight_us) for row in self.rows]
+        left = whole.copy()
         path: list[int] = []
         for index, row in enumerate(self.rows):
             del path[row.depth :]
             if path:
-                left[path[-1]] -= round(row.weight_us)
+                left[path[-1]] -= whole[index]
             path.append(index)
         # Rounded parts may add up to a little more than the whole.
-        return [max(value, 0) for value in left]
+        return [value if value > 0 else 0 for value in left]
 
     @property
     def unseen_us(self) -> int:
@@ -162,8 +163,11 @@ class CallGraph:
         path: list[float] = []
         for row in self.rows:
             del path[row.depth :]
-            path.append(min(row.weight_us, path[-1]) if path else row.weight_us)
-            weights.append(path[-1])
+            weight = row.weight_us
+            if path and path[-1] < weight:
+                weight = path[-1]
+            path.append(weight)
+            weights.append(weight)
         heaviest = heapq.nlargest(at_most, range(len(weights)), key=weights.__getitem__)
         return [(index, self.rows[index]) for index in sorted(heaviest)]
 
