@@ -20,6 +20,7 @@ from sqlalchemy import (
     Executable,
     and_,
     func,
+    literal,
     select,
     type_coerce,
 )
@@ -36,6 +37,8 @@ _HOUR = type_coerce(Hour.hour, BigInteger)
 _DAY_STATUS = type_coerce(DayStatus.day, BigInteger)
 _HOUR_STATUS = type_coerce(HourStatus.hour, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
+#: More than there are status codes: a small integer each.
+_STATUSES = 1 << 16
 
 #: What figures may be added up by; ``moment`` is the beginning of a day or hour.
 By = Literal["endpoint_id", "version_id", "moment"]
@@ -271,12 +274,15 @@ class Buckets:
         tables = (DayStatus, _DAY_STATUS, HourStatus, _HOUR_STATUS)
         for table, moment, span in self._tables(*tables, hourly=hourly):
             key = moment if by == "moment" else getattr(table, by)
+            # Of one number: SQLite takes a third longer to sort by two.
+            both = (key * literal(_STATUSES, BigInteger) + table.status).label("both")
             rows = self._all(
-                select(key, table.status, func.sum(table.hits))
+                select(both, func.sum(table.hits))
                 .where(_inside(moment, *span), *self._filters(table))
-                .group_by(key, table.status)
+                .group_by(both)
             )
-            for group, status, hits in rows:
+            for number, hits in rows:
+                group, status = divmod(number, _STATUSES)
                 counts = found.setdefault(group, {})
                 counts[status] = counts.get(status, 0) + int(hits)
         for delta in self._waiting_inside(self.scope.start_ms, self.scope.end_ms):

@@ -6,7 +6,7 @@ import heapq
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,12 +90,21 @@ class Node:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The numbers of :meth:`CallGraph.as_json`, and the ids of its lines. Not to be changed."""
+
+    line_ids: list[int]
+    nodes: list[int]
+
+
 @dataclass(frozen=True)
 class CallGraph:
     """The tree below one root: the requests themselves.
 
     ``rows`` are in preorder, their weights are parts of ``total_us``, the time of all ``requests``
     together. What the children of a node leave of its time was spent in the node itself.
+    ``drawn`` is what :meth:`draw` gave for the same rows and requests, where it is known.
     """
 
     name: str
@@ -104,19 +113,21 @@ class CallGraph:
     requests: int
     samples: int
     total_us: int
+    drawn: Drawn | None = None
 
     @cached_property
     def self_us(self) -> list[int]:
         """The time that each row spent in itself."""
-        left = [round(row.weight_us) for row in self.rows]
+        whole = [round(row.weight_us) for row in self.rows]
+        left = whole.copy()
         path: list[int] = []
         for index, row in enumerate(self.rows):
             del path[row.depth :]
             if path:
-                left[path[-1]] -= round(row.weight_us)
+                left[path[-1]] -= whole[index]
             path.append(index)
         # Rounded parts may add up to a little more than the whole.
-        return [max(value, 0) for value in left]
+        return [value if value > 0 else 0 for value in left]
 
     @property
     def unseen_us(self) -> int:
@@ -125,12 +136,7 @@ class CallGraph:
 
     def nodes(self, at_most: int | None = None) -> Iterator[Node]:
         """Yield the nodes in preorder; with ``at_most`` the heaviest ones only."""
-        kept = self._kept(at_most)
-        for index, row in enumerate(self.rows):
-            if kept is not None and index not in kept:
-                continue
-            # In whole numbers: the difference of two large squares.
-            spread = self.requests * row.squares - row.total_us**2
+        for index, row in self._heaviest(at_most):
             yield Node(
                 depth=row.depth + 1,
                 line=self.lines[row.line_id],
@@ -139,22 +145,31 @@ class CallGraph:
                 total_us=round(row.weight_us),
                 self_us=self.self_us[index],
                 mean_ms=row.weight_us / self.requests / 1000,
-                deviation_ms=math.sqrt(max(spread, 0)) / self.requests / 1000,
+                deviation_ms=self._deviation_ms(row),
                 share=row.weight_us / self.total_us if self.total_us else 0.0,
             )
 
-    def _kept(self, at_most: int | None) -> set[int] | None:
-        """Return the numbers of the heaviest rows, none of them without its parent."""
+    def _deviation_ms(self, row: MergedRow) -> float:
+        # In whole numbers: the difference of two large squares.
+        spread = self.requests * row.squares - row.total_us**2
+        return math.sqrt(max(spread, 0)) / self.requests / 1000
+
+    def _heaviest(self, at_most: int | None) -> Iterable[tuple[int, MergedRow]]:
+        """Return the heaviest rows with their numbers, none of them without its parent."""
         if at_most is None or len(self.rows) <= at_most:
-            return None
+            return enumerate(self.rows)
         # Rounding may make a child heavier than its parent; of equals the first is kept.
         weights: list[float] = []
         path: list[float] = []
         for row in self.rows:
             del path[row.depth :]
-            path.append(min(row.weight_us, path[-1]) if path else row.weight_us)
-            weights.append(path[-1])
-        return set(heapq.nsmallest(at_most, range(len(weights)), key=lambda i: (-weights[i], i)))
+            weight = row.weight_us
+            if path and path[-1] < weight:
+                weight = path[-1]
+            path.append(weight)
+            weights.append(weight)
+        heaviest = heapq.nlargest(at_most, range(len(weights)), key=weights.__getitem__)
+        return [(index, self.rows[index]) for index in sorted(heaviest)]
 
     def table(self) -> Table:
         """Return a row for each node, the requests themselves first."""
@@ -194,6 +209,22 @@ class CallGraph:
         ]
         return Table("profile", COLUMNS, rows)
 
+    def draw(self) -> Drawn:
+        """Return what :meth:`as_json` has of the rows: at most ``MAX_NODES``; lines not needed."""
+        numbers: dict[int, int] = {}
+        nodes: list[int] = []
+        # Without a Node each, which takes as long as all the rest of it.
+        for _, row in self._heaviest(MAX_NODES):
+            nodes += (
+                row.depth + 1,
+                numbers.setdefault(row.line_id, len(numbers)),
+                round(row.weight_us),
+                row.hits,
+                row.requests,
+                round(self._deviation_ms(row) * 1000),
+            )
+        return Drawn(list(numbers), nodes)
+
     def as_json(self) -> dict[str, Any]:
         """Return what profiler.js draws, with texts once each: at most ``MAX_NODES`` nodes.
 
@@ -201,29 +232,17 @@ class CallGraph:
         standard deviation µs. A line is index in ``files``, number, function, text, and 1 for the
         host's own code. A file is its path and the library it belongs to.
         """
-        files: dict[str, int] = {}
-        libraries: list[str] = []
-        lines: dict[Line, int] = {}
-        nodes: list[int] = []
-        for node in self.nodes(MAX_NODES):
-            if node.line.file not in files:
-                files[node.line.file] = len(files)
-                libraries.append(node.line.library)
-            nodes += (
-                node.depth,
-                lines.setdefault(node.line, len(lines)),
-                node.total_us,
-                node.samples,
-                node.requests,
-                round(node.deviation_ms * 1000),
-            )
+        drawn = self.drawn or self.draw()
+        lines = [self.lines[id] for id in drawn.line_ids]
+        libraries = {line.file: line.library for line in lines}
+        files = {file: index for index, file in enumerate(libraries)}
         return {
             "name": self.name,
             "total_us": self.total_us,
             "requests": self.requests,
             "samples": self.samples,
             "left_out": max(len(self.rows) - MAX_NODES, 0),
-            "files": [list(pair) for pair in zip(files, libraries, strict=True)],
+            "files": [list(pair) for pair in libraries.items()],
             "lines": [
                 [
                     files[line.file],
@@ -234,7 +253,7 @@ class CallGraph:
                 ]
                 for line in lines
             ],
-            "nodes": nodes,
+            "nodes": drawn.nodes,
         }
 
     def stacks(self) -> Iterator[tuple[list[Line], int]]:
@@ -307,5 +326,5 @@ def load_lines(connection: Connection, rows: Sequence[MergedRow]) -> dict[int, L
             CodeLine.source,
             CodeLine.own,
         ).where(CodeLine.id.in_(ids[start : start + _CHUNK]))
-        found.update({row[0]: Line(*row[1:]) for row in connection.execute(query)})
+        found.update({row[0]: Line(*row[1:]) for row in connection.execute(query).all()})
     return found

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
 from ..store import trees
+from ..store.kept import kept_of
 from ..store.models import Profile
 from ..store.trees import MergedRow
-from .callgraph import CallGraph, load_lines
+from .callgraph import CallGraph, Drawn, load_lines
 from .measured import Asked, RequestInfo, conditions, count_up, part, statement
 from .scope import Scope
 from .table import Column
 
 #: The grouped profiler merges so many of the most recent ones.
 GROUPED = 100
+#: What a row of a merged tree takes in memory: a tuple, what is drawn of it, and their numbers.
+_ROW_BYTES = 300
 COLUMNS = (
     Column("time", "Time", "time"),
     Column("duration_ms", "Duration", "ms"),
@@ -105,6 +110,16 @@ class Grouped:
     last: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """What only depends on the profiles themselves; ``unsampled`` as in :class:`Grouped`."""
+
+    rows: list[MergedRow]
+    total_us: int
+    unsampled: int
+    drawn: Drawn
+
+
 def profiles(connection: Connection, scope: Scope, asked: Asked) -> ProfileList:
     """Return one page of the profiled requests in ``scope``."""
     found = part(connection, Profile, scope, asked, Profile.samples, Profile.period_ms, sorts=SORTS)
@@ -160,27 +175,30 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
         .limit(most)
     )
     found = connection.execute(query).all()
-    total_us = round(sum(row.duration_ms for row in found) * 1000)
-    merged = _merge(found, total_us)
+    # A page and its data are asked for one after the other, and mostly nothing came in between.
+    marks = ((len(row.tree), hash(row.tree), *row[1:4]) for row in found)
+    key = ("grouped", *chain.from_iterable(marks))
+    merged = kept_of(connection).find(key, partial(_merge, found), _size)
     graph = CallGraph(
         name=name,
-        rows=merged,
-        lines=load_lines(connection, merged),
+        rows=merged.rows,
+        lines=load_lines(connection, merged.rows),
         requests=len(found),
         samples=sum(row.samples for row in found),
-        total_us=total_us,
+        total_us=merged.total_us,
+        drawn=merged.drawn,
     )
     return Grouped(
         graph=graph,
         total=total,
         more=more,
-        unsampled=sum(1 for row in found if not row.samples and not trees.decode(row.tree)),
+        unsampled=merged.unsampled,
         first=found[-1].time if found else None,
         last=found[0].time if found else None,
     )
 
 
-def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
+def _merge(found: Sequence[Any]) -> _Merged:
     """Merge the trees; all samples together stand for the time of all requests.
 
     A tree's times add up to its request's duration, which tells nothing about how often samples
@@ -188,18 +206,29 @@ def _merge(found: Sequence[Any], total_us: int) -> list[MergedRow]:
     with the time that its samples stood for. That time, and not their number: a sample comes late
     where something calculates, and stands for more there than where everything waits.
     """
-    decoded = [trees.decode(row.tree) for row in found]
+    total_us = round(sum(row.duration_ms for row in found) * 1000)
     # Where they were not counted (in what was imported) they stand for the whole request.
+    unsampled = [not row.samples and not trees.decode(row.tree) for row in found]
     sampled_us = [
-        (row.samples * row.period_ms if row.samples or not tree else row.duration_ms) * 1000
-        for row, tree in zip(found, decoded, strict=True)
+        (row.samples * row.period_ms if row.samples or empty else row.duration_ms) * 1000
+        for row, empty in zip(found, unsampled, strict=True)
     ]
     whole_us = sum(sampled_us)
-    if not whole_us:
-        return []
-    scale = total_us / whole_us
-    factors = [
-        us * scale / (row.duration_ms * 1000) if row.duration_ms else 0.0
-        for row, us in zip(found, sampled_us, strict=True)
-    ]
-    return trees.heaviest_first(trees.merge(decoded, factors))
+    rows: list[MergedRow] = []
+    if whole_us:
+        scale = total_us / whole_us
+        factors = [
+            us * scale / (row.duration_ms * 1000) if row.duration_ms else 0.0
+            for row, us in zip(found, sampled_us, strict=True)
+        ]
+        # One after the other: all of them at once would be some megabytes of small objects.
+        decoded = (trees.decode(row.tree) for row in found)
+        rows = trees.heaviest_first(trees.merge(decoded, factors))
+    samples = sum(row.samples for row in found)
+    graph = CallGraph("", rows, {}, len(found), samples, total_us)
+    return _Merged(rows, total_us, sum(unsampled), graph.draw())
+
+
+def _size(merged: _Merged) -> int:
+    # What the key takes for each profile is less than for a row.
+    return _ROW_BYTES * (len(merged.rows) + GROUPED)

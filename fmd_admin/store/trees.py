@@ -116,59 +116,58 @@ class _Nodes:
     """The merged tree while it is being made: a column a field, a number a node."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[int, int], int] = {}
+        #: Numbers by line, in the order first met: of the roots, and below each node.
+        self._roots: dict[int, int] = {}
+        self._below: list[dict[int, int]] = []
         self._lines: list[int] = []
-        self._children: list[list[int]] = []
-        self._roots: list[int] = []
         self._weights: list[float] = []
         self._hits: list[int] = []
         self._requests: list[int] = []
         self._totals: list[int] = []
         self._squares: list[int] = []
 
-    def add(self, tree: Sequence[TreeRow], factor: float) -> None:
-        path: list[int] = []
+    def add(self, tree: Iterable[Sequence[int]], factor: float) -> None:
+        weights, hits_of, below = self._weights, self._hits, self._below
+        # The children of the last node of each depth, the roots first.
+        path = [self._roots]
         # A path may be in one tree twice; for the deviation it counts once, with its sum.
         totals: dict[int, int] = {}
         for depth, line_id, total_us, hits in tree:
-            del path[depth:]
-            number = self._number(path[-1] if path else -1, line_id)
-            path.append(number)
-            self._weights[number] += total_us * factor
-            self._hits[number] += hits
+            siblings = path[depth]
+            number = siblings.get(line_id)
+            if number is None:
+                number = siblings[line_id] = self._new(line_id)
+            path[depth + 1 :] = (below[number],)
+            weights[number] += total_us * factor
+            hits_of[number] += hits
             totals[number] = totals.get(number, 0) + total_us
         for number, total_us in totals.items():
             self._requests[number] += 1
             self._totals[number] += total_us
             self._squares[number] += total_us * total_us
 
-    def _number(self, parent: int, line_id: int) -> int:
-        number = self._numbers.get((parent, line_id))
-        if number is None:
-            number = self._numbers[parent, line_id] = len(self._lines)
-            self._lines.append(line_id)
-            self._children.append([])
-            (self._children[parent] if parent >= 0 else self._roots).append(number)
-            self._weights.append(0)
-            for column in (self._hits, self._requests, self._totals, self._squares):
-                column.append(0)
-        return number
+    def _new(self, line_id: int) -> int:
+        self._below.append({})
+        self._lines.append(line_id)
+        self._weights.append(0)
+        for column in (self._hits, self._requests, self._totals, self._squares):
+            column.append(0)
+        return len(self._lines) - 1
 
     def rows(self) -> list[MergedRow]:
+        columns = list(
+            zip(
+                *(self._lines, self._weights, self._hits),
+                *(self._requests, self._totals, self._squares),
+                strict=True,
+            )
+        )
         rows = []
-        waiting = [(0, number) for number in reversed(self._roots)]
+        waiting = [(0, number) for number in reversed(self._roots.values())]
         while waiting:
             depth, number = waiting.pop()
-            rows.append(
-                MergedRow(
-                    depth,
-                    self._lines[number],
-                    self._weights[number],
-                    self._hits[number],
-                    self._requests[number],
-                    self._totals[number],
-                    self._squares[number],
-                )
-            )
-            waiting.extend((depth + 1, child) for child in reversed(self._children[number]))
+            rows.append(MergedRow(depth, *columns[number]))
+            children = self._below[number]
+            if children:
+                waiting += [(depth + 1, child) for child in reversed(children.values())]
         return rows

@@ -171,11 +171,7 @@ class DataView(Page, ModelView):
             size=self.panel.config.values.page_size,
             fields=form,
             heads=self._heads(asked),
-            rows=[
-                (row.id, self.row_url(row), [self._shown(row, c) for c in self.columns])
-                for row in found.rows
-            ],
-            columns=self.columns,
+            rows=self._rows(found.rows),
             links=self._links(found),
             since=self._time(found.since) if isinstance(found.since, datetime) else None,
             further=None if further is None else self._here("index_view", page=None, **further),
@@ -278,6 +274,22 @@ class DataView(Page, ModelView):
             asked.page,
             self.panel.config.values.page_size,
         )
+
+    def _rows(self, rows: Sequence[Any]) -> list[tuple[Any, str, str, list[tuple[str, str]]]]:
+        """Return of each row its id, its address, its first cell, and the others with a class."""
+        first, *others = [
+            (column, "num" if column.kind in {"ms", "count"} else "data-text")
+            for column in self.columns
+        ]
+        return [
+            (
+                row.id,
+                self.row_url(row),
+                self._shown(row, first[0]),
+                [(style, self._shown(row, column)) for column, style in others],
+            )
+            for row in rows
+        ]
 
     def _shown(self, row: Any, column: Column) -> str:
         value = column.get(row)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import delete, update
 
 from fmd_admin.errors import ScopeError
 from fmd_admin.read.measured import Asked
 from fmd_admin.read.profiler import GROUPED, grouped, profile, profiles
 from fmd_admin.read.scope import Scope, parse_scope
+from fmd_admin.store.models import Profile
 from fmd_admin.store.store import Store
 
 from ... import profiles as made
@@ -146,3 +148,30 @@ def test_grouped_without_samples_or_requests(store: Store) -> None:
         found = grouped(connection, scope(store), "x")
     assert (found.total, found.unsampled, list(found.graph.nodes())) == (3, 3, [])
     assert found.graph.unseen_us == 300_000
+
+
+def test_what_is_kept_of_a_merged_tree_is_of_the_same_profiles(store: Store) -> None:
+    def found() -> tuple[int, int, list[tuple[str, int, int]]]:
+        with store.read() as connection:
+            graph = grouped(connection, scope(store), "shop.search").graph
+        return (
+            graph.requests,
+            graph.total_us,
+            [(n.line.file, n.samples, n.total_us) for n in graph.nodes()],
+        )
+
+    store_batch(store, profiles=[made.profile(time_ms=NOW_MS - 3000, duration_ms=10.0)])
+    first = found()
+    assert found() == first
+    store_batch(store, "w2", profiles=[made.profile(time_ms=NOW_MS - 2000, duration_ms=10.0)])
+    both = found()
+    assert both[0] == 2
+    assert both[1] == 2 * first[1]
+    assert both[2] == [(file, 2 * samples, 2 * us) for file, samples, us in first[2]]
+    with store.write() as connection:
+        connection.execute(update(Profile).values(duration_ms=20.0))
+    assert found()[1] == 2 * both[1]
+    with store.write() as connection:
+        connection.execute(update(Profile).values(duration_ms=10.0))
+        connection.execute(delete(Profile).where(Profile.time == NOW_MS - 2000))
+    assert found() == first
