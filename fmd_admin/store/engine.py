@@ -173,9 +173,13 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _psycopg_execute(connection: Connection, cursor: Any, *_of_statement: Any) -> None:
+def _psycopg_execute(
+    connection: Connection, cursor: Any, statement: str, *_of_statement: Any
+) -> None:
     options = connection.get_execution_options()
-    if options.get(SNAPSHOT, False) and not options.get(WRITE, False):
+    is_read = options.get(SNAPSHOT, False) and not options.get(WRITE, False)
+    # SQLAlchemy takes what PostgreSQL tells about tables apart as text.
+    if is_read and "pg_catalog." not in statement:
         # As text histograms are sent and read in hexadecimal digits, which takes pages a fifth
         # longer. 1 is psycopg.pq.Format.BINARY.
         cursor.format = 1

@@ -103,6 +103,12 @@ class Client(db.Model):  # type: ignore[name-defined,misc]
         return self.name
 
 
+def _index_of_errors(name: str, *columns: str) -> Index:
+    where = text("status >= 400")
+    index = Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    return index.ddl_if(dialect=("sqlite", "postgresql"))  # type: ignore[arg-type]
+
+
 class Request(db.Model):  # type: ignore[name-defined,misc]
     """One measured request (level 1 and above)."""
 
@@ -111,12 +117,11 @@ class Request(db.Model):  # type: ignore[name-defined,misc]
         Index("fmd_request_time", "time"),
         # Lists of errors need no other row. It holds what they are filtered by, and "id" for the
         # order: without it SQLite takes fmd_request_time. MySQL knows no partial index.
-        Index(
-            "fmd_request_errors",
-            *("time", "id", "endpoint_id", "version_id", "status"),
-            sqlite_where=text("status >= 400"),
-            postgresql_where=text("status >= 400"),
-        ).ddl_if(dialect=("sqlite", "postgresql")),  # type: ignore[arg-type]
+        _index_of_errors("fmd_request_errors", "time", "id", "endpoint_id", "version_id", "status"),
+        # Those of one endpoint, which may be few among many.
+        _index_of_errors(
+            "fmd_request_errors_endpoint", "endpoint_id", "time", "id", "version_id", "status"
+        ),
     )
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     time: Mapped[datetime] = mapped_column(UTCMillis)

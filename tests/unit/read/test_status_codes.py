@@ -141,6 +141,7 @@ def test_errors_are_found_by_their_own_index(world: World) -> None:
     # Counting, the keys of a page and the export; the rows of a page are fetched by their keys.
     assert len(plans) == 8
     assert sum("fmd_request_errors" in plan for plan in plans) == 6, plans
+    assert sum("fmd_request_errors_endpoint" in plan for plan in plans[4:]) == 3, plans
     assert not any("fmd_request_time" in plan for plan in plans), plans
 
 
