@@ -53,7 +53,7 @@ class SwitchInterval:
 
 def _is_a_watchers(interval_s: float) -> bool:
     """Tell whether it is ours, or that of another app's watcher, and no host's."""
-    return abs(interval_s - ALONE_S) < 0.5e-6 or abs(interval_s - AMONG_OTHERS_S) < 0.5e-6
+    return any(abs(interval_s - ours) < 0.5e-6 for ours in (ALONE_S, AMONG_OTHERS_S))
 
 
 def _set(interval_s: float) -> None:

@@ -29,8 +29,7 @@ R = TypeVar("R")
 
 #: Time without requests after which the thread goes to sleep.
 IDLE_NS = 100_000_000
-#: Pauses of level 2: the lowest limit, within these bounds. A request that begins right after a
-#: look is seen by the next one before it passes its limit.
+#: Pauses of level 2: half of the lowest limit, within these bounds.
 MIN_PAUSE_NS = 5_000_000
 MAX_PAUSE_NS = 25_000_000
 #: The thread rests at least so many times as long as it calculated for a look.
@@ -365,7 +364,7 @@ class Watcher:
             return
         self._kept_up_ns = self._last_ns
         lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
-        self._pause_ns = min(max(lowest_ns, MIN_PAUSE_NS), MAX_PAUSE_NS)
+        self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)
         self._read_machine(Machine.keep_up)
 
     def _read_machine(self, read: Callable[[Machine], R]) -> R:

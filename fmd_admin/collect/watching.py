@@ -13,7 +13,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
-from .exchange import Exchange, is_whole, unannounced
+from .exchange import Exchange, unannounced
 from .frames import Frames
 from .means import Means
 from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
@@ -202,10 +202,6 @@ class WatchedExchange(Exchange):
         rules = self.rules
         level = rules.levels.get(self.endpoint or "", rules.default)
         if level >= 3 and type(body) is ClosingIterator:
-            if is_whole(body) and _tells(body, self.end):
-                # No frame of ours is on the stack any more.
-                self.body, self.border = (), 0
-                return body
             self.body = body
             return self
         return Exchange.around(self, body)
@@ -277,18 +273,6 @@ class WatchedExchange(Exchange):
             watch.append_heavy(record)
         else:
             append(record)
-
-
-def _tells(body: Any, end: Callable[[], None]) -> bool:
-    """Have a ClosingIterator call ``end`` when it is closed; False if it is made differently.
-
-    First of all: what is called after something that raised would never come.
-    """
-    try:
-        body._callbacks.insert(0, end)
-    except AttributeError:
-        return False
-    return True
 
 
 class Detail:

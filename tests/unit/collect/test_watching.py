@@ -7,14 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from werkzeug.wrappers import Response
-from werkzeug.wsgi import ClosingIterator
 
 from fmd_admin.collect import obstacles, watcher
 from fmd_admin.collect.obstacles import GREENLETS, NO_THREADS
 from fmd_admin.collect.outliers import ENDED_FIRST, NOT_ON_A_THREAD
 from fmd_admin.collect.tracing import Trace
-from fmd_admin.collect.watching import WatchedExchange
 from fmd_admin.records import Batch, Row
 
 from .watched import Watched, environment
@@ -198,54 +195,6 @@ def test_an_answer_ends_once() -> None:
         exchange.end()
     assert len(watched.heavy) == 1
     assert watched.watch.watcher.active == {}
-
-
-def answer_of(watched: Watched) -> tuple[WatchedExchange, ClosingIterator]:
-    """A request whose app has returned a response that is all there."""
-    environ = environment(**{"REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"})
-    exchange = watched.begin(environ)
-    body = Response("hello")(environ, exchange.start)
-    assert type(body) is ClosingIterator
-    return exchange, body
-
-
-def test_what_is_profiled_ends_when_its_answer_was_sent() -> None:
-    watched = Watched(3)
-    exchange, body = answer_of(watched)
-    assert exchange.around(body) is body
-    assert exchange in watched.watch.watcher.active
-    assert list(body) == [b"hello"]
-    assert watched.records == []
-    body.close()
-    body.close()
-    assert len(watched.records) == 1
-    assert watched.watch.watcher.active == {}
-
-
-def test_a_response_that_raises_while_it_is_closed_is_recorded() -> None:
-    watched = Watched(3)
-    exchange, body = answer_of(watched)
-    assert exchange.around(body) is body
-
-    def fails() -> None:
-        raise LookupError("the host's")
-
-    # After we had looked at it.
-    body._callbacks[-1].__self__.call_on_close(fails)
-    with pytest.raises(LookupError, match="the host's"):
-        body.close()
-    assert len(watched.records) == 1
-
-
-def test_a_closing_iterator_of_another_kind_is_watched_from_outside() -> None:
-    watched = Watched(3)
-    exchange, body = answer_of(watched)
-    body._callbacks = tuple(body._callbacks)  # type: ignore[assignment]
-    answer: Any = exchange.around(body)
-    assert answer is exchange
-    assert list(answer) == [b"hello"]
-    answer.close()
-    assert len(watched.records) == 1
 
 
 def test_after_a_fork_nothing_of_the_parent_is_watched() -> None:
