@@ -57,7 +57,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sqlite_only" in marks:
         engines: tuple[str, ...] = ("sqlite",) if chosen in (None, "sqlite", "all") else ()
     elif "servers_only" in marks:
-        engines = tuple(name for name in SERVERS if chosen in (None, "all", name))
+        only = metafunc.definition.get_closest_marker("servers_only").args or tuple(SERVERS)
+        engines = tuple(name for name in only if chosen in (None, "all", name))
     elif chosen == "all" or (chosen is None and "every_engine" in marks):
         engines = _ENGINES
     else:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
@@ -176,9 +175,8 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
     )
     found = connection.execute(query).all()
     # A page and its data are asked for one after the other, and mostly nothing came in between.
-    marks = ((len(row.tree), hash(row.tree), *row[1:4]) for row in found)
-    key = ("grouped", *chain.from_iterable(marks))
-    merged = kept_of(connection).find(key, partial(_merge, found), _size)
+    key = ("grouped", *((row.tree, row.duration_ms, row.samples, row.period_ms) for row in found))
+    merged = kept_of(connection).find(key, partial(_merge, found), partial(_size, found))
     graph = CallGraph(
         name=name,
         rows=merged.rows,
@@ -229,6 +227,6 @@ def _merge(found: Sequence[Any]) -> _Merged:
     return _Merged(rows, total_us, sum(unsampled), graph.draw())
 
 
-def _size(merged: _Merged) -> int:
-    # What the key takes for each profile is less than for a row.
-    return _ROW_BYTES * (len(merged.rows) + GROUPED)
+def _size(found: Sequence[Any], merged: _Merged) -> int:
+    # What the key takes for each profile, beside its tree, is less than for a row.
+    return _ROW_BYTES * (len(merged.rows) + len(found)) + sum(len(row.tree) for row in found)

@@ -96,10 +96,8 @@ def test_what_an_error_of_a_server_means(
     assert context.is_disconnect is lost
 
 
-@pytest.mark.servers_only
+@pytest.mark.servers_only("postgresql")
 def test_postgresql_sends_what_is_read_in_binary_and_takes_text_else(store: Store) -> None:
-    if store.engine.dialect.name != "postgresql":
-        pytest.skip("MariaDB's driver has no such choice")
     sent: list[int] = []
 
     def note(_connection: Connection, cursor: Any, *_of_statement: Any) -> None:
