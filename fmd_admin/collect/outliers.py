@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from threading import Lock
 from time import monotonic
-from types import CodeType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from ..records import Outlier, Row
 from . import secret_paths
 from .address import anonymized
-from .frames import Frames, LineMap, template_lines
+from .frames import Frames
 from .held import weight_of
 from .machine import Load
 from .redaction import MAX_ITEMS, Redactor
@@ -83,10 +82,7 @@ class Stuck:
 
     def __init__(self, at_ns: int, stack: Stack, load: Load, note: str = "") -> None:
         self.at_ns = at_ns
-        self.lines: list[tuple[CodeType, int, LineMap | None]] = [
-            (code, instruction, template_lines(module))
-            for code, instruction, module in stack[-MAX_STACK:]
-        ]
+        self.lines = stack[-MAX_STACK:]
         self.load = load
         self.note = note
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import CodeType
 
 from ..records import Frame, Profile, ProfileNode, Row
-from .frames import Frames, LineMap, template_lines
+from .frames import Frames, LineMap
 from .stacks import Stack
 
 #: Lines of one request; what comes on top is counted where it branches off.
@@ -54,7 +54,7 @@ class Tree:
         self.samples += 1
         self.weight_ns += weight_ns
         children = self.roots
-        for code, instruction, module in stack[:MAX_DEPTH]:
+        for code, instruction, to_source in stack[:MAX_DEPTH]:
             # By identity: a code object's own hash goes through all of its constants. The node
             # keeps it alive, so the identity stays its own.
             key = (id(code), instruction)
@@ -63,9 +63,6 @@ class Tree:
                 if self.nodes >= MAX_NODES:
                     return
                 self.nodes += 1
-                to_source = None
-                if not code.co_filename.endswith(".py"):
-                    to_source = template_lines(module)
                 node = children[key] = Node(code, instruction, to_source)
             node.weight_ns += weight_ns
             node.hits += 1

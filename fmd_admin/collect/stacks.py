@@ -18,15 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from .frames import Frames
+from .frames import Frames, LineMap, template_lines
 from .garbage import GarbagePause
 
 if TYPE_CHECKING:
     from .watching import WatchedExchange
 
-#: One line on a stack: code, offset of the instruction in it, globals. Outermost first in a stack.
-Entry = tuple[CodeType, int, dict[str, Any]]
+#: One line on a stack: code, offset of the instruction in it, and what finds a template's lines.
+#: Outermost first in a stack.
+Entry = tuple[CodeType, int, LineMap | None]
 Stack = list[Entry]
+#: The same during the walk: with the globals of what may be a template. Nothing is asked of them
+#: then, and they are not held for longer.
+Walked = list[tuple[CodeType, int, dict[str, Any] | None]]
 
 #: Deeper than Python's own limit lets a stack of the host grow by default.
 _MAX_WALK = 3_000
@@ -67,17 +71,18 @@ class Stacks:
             return []
         self._garbage.begin()
         try:
-            return self._walk(wanted)
+            found = self._walk(wanted)
         finally:
             self._garbage.end()
+        return [(exchange, None if s is None else _as_stack(s)) for exchange, s in found]
 
     def _walk(
         self, wanted: Mapping[int, Collection[WatchedExchange]]
-    ) -> list[tuple[WatchedExchange, Stack | None]]:
+    ) -> list[tuple[WatchedExchange, Walked | None]]:
         tops = sys._current_frames()
         # Our own frame would hold the dict that holds it.
         tops.pop(get_ident(), None)
-        found: list[tuple[WatchedExchange, Stack | None]] = []
+        found: list[tuple[WatchedExchange, Walked | None]] = []
         for thread, exchanges in wanted.items():
             found.extend(self.find(thread, exchanges, tops))
         met = {exchange for exchange, _ in found}
@@ -90,7 +95,7 @@ class Stacks:
         thread: int,
         wanted: Collection[WatchedExchange],
         tops: Mapping[int, FrameType],
-    ) -> Iterator[tuple[WatchedExchange, Stack]]:
+    ) -> Iterator[tuple[WatchedExchange, Walked]]:
         """Yield the stack of each of ``wanted`` that is on ``thread``, innermost request first.
 
         ``wanted`` is in the order of their starts, ``tops`` what :func:`sys._current_frames` gave.
@@ -101,7 +106,7 @@ class Stacks:
         # The border of one that was given up may be gone, and a later one's be in its place.
         borders = {exchange.border: exchange for exchange in wanted}
         left = len(borders)
-        inner: Stack = []
+        inner: Walked = []
         frame = tops.get(thread)
         for _ in range(_MAX_WALK):
             if frame is None:
@@ -117,7 +122,9 @@ class Stacks:
             elif code is to_sync:
                 # What waits here in this thread says nothing; the coroutine runs elsewhere.
                 inner = self._coroutine(_awaited(frame), tops)
-            inner.append((code, frame.f_lasti, frame.f_globals))
+            # Inline, as this is done most: see _globals().
+            module = None if code.co_filename.endswith(".py") else frame.f_globals
+            inner.append((code, frame.f_lasti, module))
             frame = frame.f_back
 
     def _find_to_sync(self) -> CodeType | None:
@@ -128,11 +135,11 @@ class Stacks:
             self._to_sync = kind.__call__.__code__
         return self._to_sync
 
-    def _coroutine(self, awaited: Any, tops: Mapping[int, FrameType]) -> Stack:
+    def _coroutine(self, awaited: Any, tops: Mapping[int, FrameType]) -> Walked:
         """Return the frames of a coroutine that was handed to another thread, innermost first."""
         if type(awaited) is CoroutineType and awaited.cr_running:
             return _running_from(awaited.cr_frame, tops)
-        inner: Stack = []
+        inner: Walked = []
         for _ in range(_MAX_AWAITS):
             # What runs must not be asked what it waits for: Python looks for that on a stack that
             # is in use. No other thread can start it between these two questions in one line.
@@ -146,7 +153,7 @@ class Stacks:
                 break
             if frame is None or running:
                 break
-            inner.append((frame.f_code, frame.f_lasti, frame.f_globals))
+            inner.append((frame.f_code, frame.f_lasti, _globals(frame, frame.f_code)))
         return inner[::-1]
 
     def host_part(self, stack: Stack) -> Stack:
@@ -168,6 +175,17 @@ class Stacks:
         return stack[start:]
 
 
+def _globals(frame: FrameType, code: CodeType) -> dict[str, Any] | None:
+    return None if code.co_filename.endswith(".py") else frame.f_globals
+
+
+def _as_stack(walked: Walked) -> Stack:
+    return [
+        (code, instruction, None if module is None else template_lines(module))
+        for code, instruction, module in walked
+    ]
+
+
 def _awaited(frame: FrameType) -> Any:
     """Return the coroutine that asgiref waits for in ``frame``.
 
@@ -177,15 +195,15 @@ def _awaited(frame: FrameType) -> Any:
     return frame.f_locals.get("awaitable")
 
 
-def _running_from(outermost: FrameType | None, tops: Mapping[int, FrameType]) -> Stack:
+def _running_from(outermost: FrameType | None, tops: Mapping[int, FrameType]) -> Walked:
     """Return the frames of the thread that runs ``outermost`` now, from there, innermost first."""
     for top in tops.values():
-        inner: Stack = []
+        inner: Walked = []
         frame: FrameType | None = top
         for _ in range(_MAX_WALK):
             if frame is None:
                 break
-            inner.append((frame.f_code, frame.f_lasti, frame.f_globals))
+            inner.append((frame.f_code, frame.f_lasti, _globals(frame, frame.f_code)))
             if frame is outermost:
                 return inner
             frame = frame.f_back

@@ -22,6 +22,7 @@ ALONE_S = 0.00005
 #: With several: they would take it from each other as often, and each change costs time. An odd
 #: number, so that nobody takes a host's own choice for it.
 AMONG_OTHERS_S = 0.001001
+_OURS_US = frozenset(round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
 
 
 class SwitchInterval:
@@ -53,7 +54,8 @@ class SwitchInterval:
 
 def _is_a_watchers(interval_s: float) -> bool:
     """Tell whether it is ours, or that of another app's watcher, and no host's."""
-    return any(abs(interval_s - ours) < 0.5e-6 for ours in (ALONE_S, AMONG_OTHERS_S))
+    # Python knows it in whole microseconds.
+    return round(interval_s * 1e6) in _OURS_US
 
 
 def _set(interval_s: float) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .outliers import Stuck
 from .sampler import Tree
+from .stacks import Stack
+
+#: Lines on the stacks of samples that wait to be folded into the tree, at most.
+MAX_WAITING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +39,61 @@ class Rules:
         return max(self.default, *self.levels.values(), 0)
 
 
+class Ended(NamedTuple):
+    """A request that has ended while a look at it was late; its notes are asked for when needed."""
+
+    start_ns: int
+    end_ns: int
+    trace: Callable[[], Trace]
+
+
 class Trace:
     """Notes on one running request; only the watcher writes them.
+
+    Samples wait in ``samples`` with the wall time that they stand for: many at a time are folded
+    with the processor's caches full of what that needs.
 
     ``look_at_ns`` is the age of the request at which its stack is taken (again), None for never.
     ``seen_ns`` is when it was last found on a stack, 0 before.
     """
 
-    __slots__ = ("endpoint", "limit_ns", "look_at_ns", "missed", "seen_ns", "stuck", "tree")
+    __slots__ = (
+        "endpoint",
+        "limit_ns",
+        "look_at_ns",
+        "missed",
+        "samples",
+        "seen_ns",
+        "stuck",
+        "tree",
+        "waiting",
+    )
 
     def __init__(self, endpoint: str, level: int, limit_ns: int | None) -> None:
         self.endpoint = endpoint
         self.limit_ns = limit_ns
         self.look_at_ns = limit_ns
         self.tree = Tree() if level >= 3 else None
+        self.samples: list[tuple[Stack, int]] = []
+        #: Lines on their stacks, and one for each.
+        self.waiting = 0
         self.stuck: Stuck | None = None
         self.missed = False
         self.seen_ns = 0
+
+    def note(self, stack: Stack, weight_ns: int, cut: Callable[[Stack], Stack]) -> None:
+        """Take a sample of what is profiled; :meth:`fold` is called once there are too many."""
+        self.samples.append((stack, weight_ns))
+        self.waiting += len(stack) + 1
+        if self.waiting > MAX_WAITING:
+            self.fold(cut)
+
+    def fold(self, cut: Callable[[Stack], Stack]) -> Tree | None:
+        """Return the tree of all samples; ``cut`` returns the part of a stack that is shown."""
+        tree = self.tree
+        if tree is not None:
+            for stack, weight_ns in self.samples:
+                tree.add(cut(stack), weight_ns)
+        self.samples.clear()
+        self.waiting = 0
+        return tree

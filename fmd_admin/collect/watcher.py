@@ -6,10 +6,10 @@ requests come in it stays awake, so that none has to pay for waking it; without 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from random import Random
 from threading import Lock, RLock, Thread
-from time import perf_counter_ns, thread_time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, TypeVar
 
 from ..faults import Faults
@@ -18,9 +18,10 @@ from .machine import Load, Machine
 from .means import Means
 from .obstacles import NO_THREADS, obstacle
 from .outliers import Cap, Stuck
+from .rhythm import Look, Rhythm
 from .stacks import Stack, Stacks
 from .switching import MIN_LATE_NS, Lateness, SwitchInterval, be_punctual
-from .tracing import Trace
+from .tracing import Ended, Trace
 
 if TYPE_CHECKING:
     from .watching import WatchedExchange
@@ -32,12 +33,10 @@ IDLE_NS = 100_000_000
 #: Pauses of level 2: half of the lowest limit, within these bounds.
 MIN_PAUSE_NS = 5_000_000
 MAX_PAUSE_NS = 25_000_000
-#: The thread rests at least so many times as long as it calculated for a look.
-REST = 30
-#: The cost of a look is a mean of about so many.
-_LOOKS = 16
 #: A request that is on no stack for so long was given up without closing its answer.
 FORGET_NS = 60_000_000_000
+#: Requests that ended while one look was late.
+MAX_ENDED = 10_000
 #: How often the machine's load is read and the pause fitted to the limits.
 KEEP_UP_NS = 1_000_000_000
 _JOIN_S = 5.0
@@ -57,16 +56,19 @@ class Watcher:
         self._cap = cap
         self._faults = faults
         self.active: dict[WatchedExchange, int] = {}
+        #: Those that are profiled and have ended while a look was late: it is about them too.
+        self.ended: deque[Ended] = deque(maxlen=MAX_ENDED)
         #: None: nothing is profiled.
         self.period_s: float | None = None
-        # Of its own: the host may have seeded the one of all.
-        self._chance = Random().random  # noqa: S311 - no secret
+        self.rhythm = Rhythm()
         self._interval = SwitchInterval()
         self._lateness = Lateness()
         self._reset()
 
     def _reset(self) -> None:
         self.active.clear()
+        self.ended.clear()
+        self.rhythm.reset()
         self.asleep = True
         self.unavailable = ""
         self._thread: Thread | None = None
@@ -78,10 +80,7 @@ class Watcher:
         self._machine: Machine | None = None
         self._load: Load | None = None
         self._pause_ns = MIN_PAUSE_NS
-        #: When the next look is due, and when the last one was.
-        self._due_ns = self._last_ns = 0
         self._kept_up_ns = self._busy_ns = 0
-        self._spent_ns = self._cost_ns = self._mean_cost_ns = 0
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
         self._bell.acquire()
@@ -170,12 +169,13 @@ class Watcher:
             self._faults.report("asking the system to wake the watcher on time")
 
     def _begin_anew(self) -> None:
-        """Take up a rhythm at a random point, as if the thread had never slept."""
         now_ns = perf_counter_ns()
         self._busy_ns = now_ns
-        period_s = self.period_s or MIN_PAUSE_NS / 1e9
-        self._due_ns = now_ns + int(period_s * self._chance() * 1e9)
-        self._last_ns = self._due_ns - int(period_s * 1e9)
+        self.rhythm.begin_anew(now_ns, self._period_ns() or MIN_PAUSE_NS)
+
+    def _period_ns(self) -> int:
+        """Return the mean time between two samples; 0: nothing is profiled."""
+        return int((self.period_s or 0) * 1e9)
 
     def _pause(self) -> bool:
         """Wait until the next look; False to end."""
@@ -187,9 +187,9 @@ class Watcher:
                 return False
             self._begin_anew()
         if self.period_s is None:
-            self._bell.acquire(True, max(self._due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
+            self._bell.acquire(True, max(self.rhythm.due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
             return not self._closed
-        self._rest(self._lateness.until_wake_s(self._due_ns))
+        self._rest(self._lateness.until_wake_s(self.rhythm.due_ns))
         left_s = self._lateness.until_due_s()
         if left_s > 0:
             self._rest(left_s)
@@ -228,50 +228,18 @@ class Watcher:
         # gets it after a while, however far we are.
         found = self._stacks.look(self._wanted()) if self.active else []
         now_ns = perf_counter_ns()
-        rest_ns = self._rest_ns()
-        interval_ns = self._interval_ns(rest_ns)
-        missed_ns = self._catch_up(now_ns, interval_ns)
-        weight_ns, self._last_ns = self._due_ns - self._last_ns, self._due_ns
+        look = self.rhythm.look(now_ns, self._period_ns())
         for exchange, stack in found:
-            self._note(exchange, stack, now_ns, weight_ns, missed_ns)
-        self._due_ns = now_ns + max(self._next_look_ns(now_ns), rest_ns)
-        if self.period_s is not None:
-            self._due_ns = min(self._due_ns, self._last_ns + interval_ns)
+            self._note(exchange, stack, now_ns, look)
+        while self.ended:
+            start_ns, end_ns, trace = self.ended.popleft()
+            weight_ns = look.weight_of(start_ns, end_ns)
+            if weight_ns is not None:
+                trace().note([], weight_ns, self._stacks.host_part)
+        in_ns = self._next_look_ns(now_ns)
+        self.rhythm.go_on(now_ns, in_ns, sampled=self.period_s is not None)
         self._load = None
-        self._keep_up()
-
-    def _interval_ns(self, rest_ns: int) -> int:
-        """Return the time until the next sample.
-
-        At random: requests in lock-step with a fixed rhythm would always show the same line.
-        """
-        period_ns = max((self.period_s or 0.0) * 1e9, rest_ns, MIN_LATE_NS)
-        return int(period_ns * (0.5 + self._chance()))
-
-    def _catch_up(self, now_ns: int, interval_ns: int) -> int:
-        """Move the due time to the last one that has passed; return by how much.
-
-        A look is late where a thread goes on that we have to wait for. What is seen then was there
-        at all the times that have passed, and counts for each of them, but not for the time since:
-        counted from look to look, whatever makes us late would take some from what follows it.
-        """
-        missed_ns = max(now_ns - self._due_ns, 0) // interval_ns * interval_ns
-        self._due_ns += missed_ns
-        return missed_ns
-
-    def _rest_ns(self) -> int:
-        """Return how long to rest: where looks cost more, there are fewer of them, not more work.
-
-        Many requests at once cost time, and so does waiting for who holds the interpreter and has
-        no processor: we ask for it again and again. What one look has cost must not tell when the
-        next one is: it would be later, and count for more, after a calculation than after a wait.
-        """
-        spent_ns = thread_time_ns()
-        before_ns, self._cost_ns = self._cost_ns, spent_ns - self._spent_ns
-        self._spent_ns = spent_ns
-        # One look may be long by chance: Python collects garbage in whichever thread it is.
-        self._mean_cost_ns += (min(before_ns, self._cost_ns) - self._mean_cost_ns) // _LOOKS
-        return self._mean_cost_ns * REST
+        self._keep_up(now_ns)
 
     def _wanted(self) -> dict[int, list[WatchedExchange]]:
         """Return the requests whose stack is needed now, by thread, the oldest first."""
@@ -289,10 +257,11 @@ class Watcher:
 
     def _next_look_ns(self, now_ns: int) -> int:
         """Begin notes on new requests; return the time until the next one passes its limit."""
-        next_ns = self._pause_ns
+        # What is profiled is looked at in any case.
+        next_ns = self._pause_ns if self.period_s is None else FORGET_NS
         for exchange in self.active.copy():
             trace = exchange.trace or self._begin(exchange, now_ns)
-            if trace is not None and trace.look_at_ns is not None:
+            if trace is not None and trace.look_at_ns is not None and trace.tree is None:
                 left_ns = trace.look_at_ns - (now_ns - exchange.start_ns)
                 if 0 < left_ns < next_ns:
                     next_ns = left_ns
@@ -319,30 +288,25 @@ class Watcher:
         return trace
 
     def _note(
-        self,
-        exchange: WatchedExchange,
-        stack: Stack | None,
-        now_ns: int,
-        weight_ns: int,
-        missed_ns: int,
+        self, exchange: WatchedExchange, stack: Stack | None, now_ns: int, look: Look
     ) -> None:
         """Write down where a request was; on no stack if its server sends, or it was given up."""
         trace = exchange.trace or self._begin(exchange, now_ns)
         if trace is None:
             return
-        part = [] if stack is None else self._stacks.host_part(stack)
+        host_part = self._stacks.host_part
         age_ns = now_ns - exchange.start_ns
-        # What was due before the request began is not about it, however late we are.
-        due_ns = self._due_ns - exchange.start_ns
-        if trace.tree is not None and due_ns >= 0:
-            trace.tree.add(part, min(weight_ns, weight_ns - missed_ns + due_ns))
+        if trace.tree is not None:
+            weight_ns = look.weight_of(exchange.start_ns)
+            if weight_ns is not None:
+                trace.note(stack or [], weight_ns, host_part)
         if _is_due(trace, age_ns):
             # Look again at twice the age: the last look is in the second half of the request.
             trace.look_at_ns = 2 * age_ns
             if stack is None:
                 trace.missed = True
             elif self._cap.is_open(trace.endpoint):
-                trace.stuck = Stuck(now_ns, part, self._load_now())
+                trace.stuck = Stuck(now_ns, host_part(stack), self._load_now())
         if stack is not None:
             trace.seen_ns = now_ns
         elif now_ns - max(trace.seen_ns, exchange.start_ns) > FORGET_NS:
@@ -358,11 +322,11 @@ class Watcher:
                 self._load = Load()
         return self._load
 
-    def _keep_up(self) -> None:
+    def _keep_up(self, now_ns: int) -> None:
         """What is done once a second only."""
-        if self._last_ns - self._kept_up_ns < KEEP_UP_NS:
+        if now_ns - self._kept_up_ns < KEEP_UP_NS:
             return
-        self._kept_up_ns = self._last_ns
+        self._kept_up_ns = now_ns
         lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
         self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)
         self._read_machine(Machine.keep_up)

@@ -9,8 +9,6 @@ from time import perf_counter_ns
 from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
-from werkzeug.wsgi import ClosingIterator
-
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
 from .exchange import Exchange, unannounced
@@ -19,7 +17,7 @@ from .means import Means
 from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
 from .sampler import to_profile
 from .stacks import Stacks
-from .tracing import Rules, Trace
+from .tracing import Ended, Rules, Trace
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -58,13 +56,16 @@ class Watch:
         self.means = Means()
         self.limits_ns = self.means.limits_ns
         self._cap = Cap()
+        stacks = Stacks(
+            self.frames,
+            call=call,
+            send=WatchedExchange._send.__code__,
+            close=WatchedExchange.close.__code__,
+        )
+        self.host_part = stacks.host_part
+        self.unseen = Unseen(self)
         self.watcher = Watcher(
-            stacks=Stacks(
-                self.frames,
-                call=call,
-                send=WatchedExchange._send.__code__,
-                close=WatchedExchange.close.__code__,
-            ),
+            stacks=stacks,
             means=self.means,
             cap=self._cap,
             faults=faults,
@@ -80,6 +81,7 @@ class Watch:
     ) -> None:
         """Take over levels and settings; requests that run keep the rules they began with."""
         self.rules = rules
+        self.unseen = Unseen(self)
         self.means.apply(constant, min_ms)
         self._cap.per_minute = outliers_per_minute
         self.watcher.period_s = rules.period_ms / 1000 if rules.highest >= 3 else None
@@ -110,7 +112,10 @@ class Watch:
         profiled = level >= 3 and not self.watcher.unavailable
         if facts is None and not profiled:
             return None
-        return Detail(exchange, self, profiled=profiled, limit_ns=limit_ns or 0, facts=facts)
+        detail = Detail(exchange, self, profiled=profiled, limit_ns=limit_ns or 0, facts=facts)
+        if profiled and end_ns >= self.watcher.rhythm.due_ns:
+            self.watcher.ended.append(Ended(exchange.start_ns, end_ns, detail.late_trace))
+        return detail
 
     def _facts(self, exchange: WatchedExchange) -> Facts:
         rules = exchange.rules
@@ -192,20 +197,6 @@ class WatchedExchange(Exchange):
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
 
-    def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """As Exchange does, but what is profiled ends when it is closed, whole or not.
-
-        A look that is late comes where the answer is sent, as that gives up the interpreter. Of a
-        request that has ended by then it would be lost, and always one in a calculation: with 8
-        threads waits had 3 to 5 points too much.
-        """
-        rules = self.rules
-        level = rules.levels.get(self.endpoint or "", rules.default)
-        if level >= 3 and type(body) is ClosingIterator:
-            self.body = body
-            return self
-        return Exchange.around(self, body)
-
     def __iter__(self) -> Iterator[bytes]:
         chunks: Any = self._send()
         self.border = id(chunks.gi_frame)
@@ -247,14 +238,21 @@ class WatchedExchange(Exchange):
             append = self._raised.appender(self, append)
         if not endpoint:
             return
-        start_ns, rules, detail = self.start_ns, self.rules, None
+        start_ns, rules = self.start_ns, self.rules
+        detail: Detail | Unseen | None = None
         level = rules.levels.get(endpoint, rules.default)
         if level >= 2:
             trace = self.trace
             limit_ns = watch.limits_ns.get(endpoint) if trace is None else trace.limit_ns
-            # Most requests of level 2 end within their limit: nothing is called for them.
-            if level >= 3 or (limit_ns is not None and end_ns - start_ns > limit_ns):
+            # Nothing is called for most requests: they end within their limit, and short ones
+            # without a look.
+            if limit_ns is not None and end_ns - start_ns > limit_ns:
                 detail = watch.detail(self, endpoint, level, end_ns)
+            elif level >= 3:
+                if trace is None and end_ns < watch.watcher.rhythm.due_ns:
+                    detail = watch.unseen
+                else:
+                    detail = watch.detail(self, endpoint, level, end_ns)
         record = _new(
             RequestRecord,
             (
@@ -273,6 +271,23 @@ class WatchedExchange(Exchange):
             watch.append_heavy(record)
         else:
             append(record)
+
+
+class Unseen:
+    """The profile of any request that no look has met; see :class:`fmd_admin.records.Detail`."""
+
+    __slots__ = ("_period_ms", "_watch", "weight")
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._period_ms = watch.rules.period_ms
+        self.weight = 0
+
+    def add_to(self, batch: Batch, row: Row) -> None:
+        """Make a profile without samples. Runs in the flusher."""
+        watch = self._watch
+        if not watch.watcher.unavailable:
+            batch.profiles.append(to_profile(None, row, self._period_ms, watch.frames))
 
 
 class Detail:
@@ -305,11 +320,19 @@ class Detail:
         self._profiled = profiled
         self._limit_ns = limit_ns
         self._facts = facts
-        tree = None if self._trace is None else self._trace.tree
-        #: Nodes of the tree, and what an outlier counts for.
-        self.weight = 0 if tree is None else tree.nodes
+        trace = self._trace
+        #: Nodes of the tree and what waits to be folded into it, and what an outlier counts for.
+        self.weight = 0
+        if trace is not None and trace.tree is not None:
+            self.weight = trace.tree.nodes + trace.waiting
         if facts is not None:
             self.weight += _OUTLIER + facts.weight
+
+    def late_trace(self) -> Trace:
+        """Return the notes for a look that was due before the end. Called by the watcher."""
+        if self._trace is None:
+            self._trace = Trace("", 3, None)
+        return self._trace
 
     def add_to(self, batch: Batch, row: Row) -> None:
         """Make records of it. Runs in the flusher."""
@@ -318,7 +341,7 @@ class Detail:
             # A look that began before the request ended may still be writing.
             watch.watcher.settle()
         if self._profiled:
-            tree = None if trace is None else trace.tree
+            tree = None if trace is None else trace.fold(watch.host_part)
             batch.profiles.append(to_profile(tree, row, self._period_ms, watch.frames))
         if self._facts is not None:
             note = watch.watcher.unavailable or (

@@ -94,8 +94,7 @@ def test_a_response_that_cannot_be_asked_is_waited_for() -> None:
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_the_record_is_there_before_the_answer_leaves(bind: Bind, level: int) -> None:
-    """And a server gets the body as it was made, unless it is profiled while it is sent."""
-    at_once = level < 3
+    """And a server gets the body as it was made, where all of it is there."""
     app = Flask("host")
     app.add_url_rule("/", "whole", lambda: "text")
     app.add_url_rule("/stream", "stream", lambda: Response(stream_with_context(chunks())))
@@ -106,9 +105,9 @@ def test_the_record_is_there_before_the_answer_leaves(bind: Bind, level: int) ->
         for path in ("/", "/stream"):
             body: Any = app.wsgi_app(environ(path), lambda *_: lambda _: None)
             counted.append(recorder.depth)
-            assert (type(body) is ClosingIterator) is (at_once and path == "/")
+            assert (type(body) is ClosingIterator) is (path == "/")
             assert list(body)
             body.close()
             counted.append(recorder.depth)
-    assert counted == [int(at_once), 1, 1, 2]
+    assert counted == [1, 1, 1, 2]
     assert [row.endpoint for row in bound.rows()] == ["whole", "stream"]

@@ -315,7 +315,7 @@ def test_a_request_without_anything() -> None:
 
 def test_the_innermost_lines_of_a_stack_are_kept() -> None:
     frame = sys._getframe()
-    stack = [(frame.f_code, offset, globals()) for offset in range(0, 2 * (MAX_STACK + 50), 2)]
+    stack = [(frame.f_code, offset, None) for offset in range(0, 2 * (MAX_STACK + 50), 2)]
     stuck = Stuck(5, stack, Load())
     assert len(stuck.lines) == MAX_STACK
     assert stuck.lines[-1][:2] == stack[-1][:2]
@@ -326,7 +326,7 @@ def test_the_record_of_an_outlier() -> None:
     frame = sys._getframe()
     stuck = Stuck(
         7_000_000,
-        [(frame.f_code, frame.f_lasti, globals())],
+        [(frame.f_code, frame.f_lasti, None)],
         Load([10.0], 20.0, 30.0, 40.0, 50.0),
         "note",
     )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import sys
-from types import CodeType, FrameType
+from types import CodeType
 
 import pytest
 
@@ -19,7 +18,6 @@ def code(name: str) -> CodeType:
     return next(const for const in module.co_consts if isinstance(const, CodeType))
 
 
-FRAME: FrameType = sys._getframe()
 VIEW, HELPER, OTHER = code("view"), code("helper"), code("other")
 
 
@@ -29,7 +27,7 @@ def instructions(of: CodeType, line: int) -> list[int]:
 
 def entry(of: CodeType, line: int = 2, which: int = 0) -> Entry:
     starts = instructions(of, line)
-    return of, starts[0] + 2 * which, FRAME
+    return of, starts[0] + 2 * which, None
 
 
 def shape(nodes: list[ProfileNode]) -> list[object]:

@@ -313,14 +313,14 @@ def test_an_async_view_that_waits(stacks: Stacks) -> None:
 def line(file: str, name: str = "f") -> Entry:
     module = compile(f"def {name}(): pass", file, "exec")
     code = next(const for const in module.co_consts if isinstance(const, CodeType))
-    return code, 0, globals()
+    return code, 0, None
 
 
 OWN = line("/srv/shop/views.py", "own")
 LIBRARY = line("/venv/site-packages/lib/x.py", "library")
-WSGI: Entry = (Flask.wsgi_app.__code__, 0, {})
-DISPATCH: Entry = (Flask.dispatch_request.__code__, 0, {})
-BEFORE: Entry = (Flask.preprocess_request.__code__, 0, {})
+WSGI: Entry = (Flask.wsgi_app.__code__, 0, None)
+DISPATCH: Entry = (Flask.dispatch_request.__code__, 0, None)
+BEFORE: Entry = (Flask.preprocess_request.__code__, 0, None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from fmd_admin.collect import watcher
+from fmd_admin.collect.tracing import MAX_WAITING
 from fmd_admin.collect.watching import WatchedExchange
 
 from .watched import DEADLINE_S, Watched, call, environment, until
@@ -41,6 +42,14 @@ def threads() -> list[threading.Thread]:
 
 def wait_in_helper(is_so: Callable[[], object]) -> None:
     until(is_so)
+
+
+def deep(depth: int, is_so: Callable[[], object]) -> None:
+    """Wait at the end of many calls."""
+    if depth:
+        deep(depth - 1, is_so)
+    else:
+        until(is_so)
 
 
 class TestThread:
@@ -190,7 +199,7 @@ class TestNotes:
 
         def enough() -> bool:
             trace = exchange.trace
-            return trace is not None and trace.tree is not None and trace.tree.samples >= 20
+            return trace is not None and len(trace.samples) >= 20
 
         call(exchange, lambda: wait_in_helper(enough))
         exchange.start("200 OK", [])
@@ -204,6 +213,42 @@ class TestNotes:
             "wait_in_helper",
         )
         assert root.total_ms <= profile.duration_ms * 1.001
+
+    def test_a_late_look_counts_for_requests_that_have_ended(self, make: Make) -> None:
+        """It was due at them; where they were is not known any more."""
+        watched = make(3, period_ms=1.0)
+        mine = watched.watch.watcher
+        watched.request(lambda: None)
+        until(lambda: not mine.asleep and not mine.ended)
+        with mine._tick_lock:  # It has to wait, as for the interpreter.
+            until(lambda: time.perf_counter_ns() > mine.rhythm.due_ns)
+            due_ns = mine.rhythm.due_ns
+            exchange = watched.begin(environment("late"))
+            exchange.start_ns = due_ns - 1
+            exchange.end()
+            assert len(mine.ended) == 1
+        until(lambda: not mine.ended)
+        mine.settle()
+        [profile] = [made for made in watched.batch().profiles if made.endpoint == "late"]
+        assert (profile.samples, profile.roots) == (1, [])
+
+    def test_many_samples_are_folded_while_a_request_runs(self, make: Make) -> None:
+        watched = make(3, period_ms=1.0)
+        exchange = watched.begin()
+
+        def folded() -> bool:
+            trace = exchange.trace
+            return trace is not None and trace.tree is not None and trace.tree.samples > 0
+
+        call(exchange, lambda: deep(MAX_WAITING // 4, folded))
+        exchange.end()
+        assert exchange.trace is not None
+        assert exchange.trace.waiting <= MAX_WAITING
+        profile = watched.profile()
+        assert profile.samples >= 4
+        [root] = profile.roots
+        # Samples at its very end were outside of all code.
+        assert root.hits >= 4
 
     def test_requests_of_lower_levels_are_left_alone(self, make: Make) -> None:
         watched = make(1, levels={"other": 3})
