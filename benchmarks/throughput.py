@@ -1,15 +1,18 @@
 """How many requests a second gunicorn answers with fmd_admin, beside the same app without it.
 
     python -m benchmarks throughput [--sittings 3] [--rounds 4] [--seconds 1.5]
-        [--workers sync,gthread] [--paths /work,/json] [--peers all|fmd,prometheus] [--json FILE]
+        [--workers sync,gthread] [--paths /work,/json] [--together] [--peers all|fmd,prometheus]
+        [--json FILE]
 
 One gunicorn with one worker process for each app, all on one processor; the client, on another
 one, keeps as many requests under way as the worker takes at once (1 for sync, 8 for gthread with 8
 threads). Rounds are interleaved: each server is asked for some seconds in turn. A part is that of
 the bare app's rate in the same round; "bare again" is a second server of the same app, and says
-how much of a part is noise. "By CPU" is the same part by the CPU time of the server's processes,
-which is what is left of the rate where nothing else runs on the machine. At the end the servers
-are stopped, and the rows that were stored are compared with the answers that arrived.
+how much of a part is noise. A process is quicker or slower than its twin for as long as it lives,
+so that takes many sittings; with ``--together`` one process serves the bare app and all of ours, in
+turn, and only peers have processes of their own. "By CPU" is the same part by the CPU time of the
+server's processes, which is what is left of the rate where nothing else runs on the machine. At the
+end the servers are stopped, and the rows stored are compared with the answers that arrived.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ WORKERS = {"sync": 1, "gthread": 8}
 #: The part of the bare app's rate that must be left, by our level and path.
 WANTED = {(1, "/work"): 0.97, (1, "/json"): 0.90, (3, "/work"): 0.93}
 START_S = 60.0
+#: All that was answered is stored after that.
+FLUSHED_S = 1.2
 STOP_S = 120.0
 READ = 65_536
 
@@ -60,11 +65,18 @@ class Served:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     answered: int = 0
+    #: The one whose process serves this one too, and those that it serves.
+    host: Served | None = None
+    guests: list[Served] = field(default_factory=list)
     rates: dict[str, list[float]] = field(default_factory=dict)
     cpu_us: dict[str, list[float]] = field(default_factory=dict)
 
     def start(self, worker: str, venvs: Path, steps: float, processor: int) -> None:
         """Start it, and wait until it answers."""
+        if self.host is not None:
+            self.process, self.port = self.host.process, self.host.port
+            self.answered += ask(self.port, f"{self.prefix}/", 1, 0.0)[0]
+            return
         python = sys.executable if self.package is None else python_of(self.package, venvs)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -83,6 +95,9 @@ class Served:
             "BENCHED_FOLDER": str(self.folder),
             "BENCHED_STEPS": str(steps),
         }
+        if self.guests:
+            names = [one.folder.name for one in (self, *self.guests)]
+            told |= {"BENCHED_TOGETHER": ",".join(names), "BENCHED_FOLDER": str(self.folder.parent)}
         log = (self.folder / "server.log").open("ab")
         with log:
             self.process = subprocess.Popen(
@@ -96,7 +111,7 @@ class Served:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                if ask(self.port, "/", 1, 0.0)[0]:
+                if ask(self.port, f"{self.prefix}/", 1, 0.0)[0]:
                     break
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
@@ -104,6 +119,26 @@ class Served:
                     raise RuntimeError(f"{self.name} does not answer: {text}") from None
                 time.sleep(0.05)
         self.answered += 1
+
+    @property
+    def prefix(self) -> str:
+        """What its paths begin with."""
+        return f"/{self.folder.name}" if self.host or self.guests else ""
+
+    def turn(self, path: str, connections: int, seconds: float) -> None:
+        """Ask it for some seconds, and note rate and CPU time."""
+        path_there, together = self.prefix + path, bool(self.prefix)
+        if together:
+            # What is measured has as much to store of this time as it leaves behind.
+            self.answered += ask(self.port, path_there, connections, FLUSHED_S)[0]
+        before_s = self.cpu_s()
+        answered, took_s = ask(self.port, path_there, connections, seconds)
+        spent_s = self.cpu_s() - before_s
+        self.answered += answered
+        self.rates.setdefault(path, []).append(answered / took_s)
+        self.cpu_us.setdefault(path, []).append(1e6 * spent_s / answered)
+        if together:
+            time.sleep(FLUSHED_S)
 
     def cpu_s(self) -> float:
         """Return the CPU time of its processes so far."""
@@ -114,7 +149,7 @@ class Served:
 
     def stop(self) -> None:
         """Stop it as a deployment does, so that it can store what is left."""
-        if self.process is not None and self.process.poll() is None:
+        if self.host is None and self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(STOP_S)
@@ -193,15 +228,11 @@ def _is_whole(data: bytes) -> tuple[bool, bool]:
 def interleave(served: Sequence[Served], path: str, connections: int, options: Any) -> None:
     """Ask each server in turn, for some rounds."""
     for one in served:
-        one.answered += ask(one.port, path, connections, 0.3)[0]
+        one.answered += ask(one.port, one.prefix + path, connections, 0.3)[0]
     for number in range(options.rounds):
         shift = number % len(served)
         for one in (*served[shift:], *served[:shift]):
-            before_s = one.cpu_s()
-            answered, took_s = ask(one.port, path, connections, options.seconds)
-            one.answered += answered
-            one.rates.setdefault(path, []).append(answered / took_s)
-            one.cpu_us.setdefault(path, []).append(1e6 * (one.cpu_s() - before_s) / answered)
+            one.turn(path, connections, options.seconds)
 
 
 def table(served: Sequence[Served], path: str) -> dict[str, Any]:
@@ -240,7 +271,7 @@ def show(title: str, rows: dict[str, Any]) -> None:
         print(f"{line}{row['cpu_us']:9.0f}", flush=True)
 
 
-def apps(folder: Path, peers: str, levels: Sequence[int]) -> list[Served]:
+def apps(folder: Path, peers: str, levels: Sequence[int], together: bool) -> list[Served]:
     """Return the apps that are compared; the first is the bare one."""
     wanted: list[tuple[str, str, int, Package | None]] = [
         ("bare", "bare", 0, None),
@@ -250,9 +281,13 @@ def apps(folder: Path, peers: str, levels: Sequence[int]) -> list[Served]:
     ]
     found = []
     for name, kind, level, package in wanted:
-        mine = folder / name.replace(" ", "-")
+        mine = folder / f"{kind}-{level}-{len(found)}"
         mine.mkdir(parents=True)
         found.append(Served(name, kind, level, package, mine))
+    if together:
+        found[0].guests = [one for one in found[1:] if one.package is None]
+        for one in found[0].guests:
+            one.host = found[0]
     return found
 
 
@@ -266,7 +301,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     steps = calibrate()
     for worker in options.workers.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            served = apps(Path(folder), options.peers, levels)
+            served = apps(Path(folder), options.peers, levels, options.together)
             for _ in range(options.sittings):
                 sit(served, worker, steps, processors, options)
             for path in options.paths.split(","):
@@ -342,6 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", default=",".join(WORKERS))
     parser.add_argument("--paths", default="/work,/json")
     parser.add_argument("--levels", default="1,2,3")
+    parser.add_argument("--together", action="store_true", help="one process for all of ours")
     parser.add_argument("--peers", default="", help='others to measure as well: "all", "fmd" …')
     parser.add_argument("--venvs", type=Path, default=VENVS, help="where theirs are installed")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
