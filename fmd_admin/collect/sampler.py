@@ -84,6 +84,20 @@ def to_profile(tree: Tree | None, row: Row, period_ms: float, frames: Frames) ->
     return profile
 
 
+def to_profile_of_one(stack: Stack, weight_ns: int, row: Row, frames: Frames) -> Profile:
+    """Return what :func:`to_profile` does of a tree with this sample alone, in a fifth of its time.
+
+    Most short requests that are met at all are met once.
+    """
+    profile = Profile(*row.fields(), samples=1, period_ms=weight_ns / 1e6)
+    below = profile.roots
+    for code, instruction, to_source in stack[:MAX_DEPTH]:
+        node = ProfileNode(frames.frame(code, instruction, to_source), row.duration_ms, 1)
+        below.append(node)
+        below = node.children
+    return profile
+
+
 def _to_nodes(roots: Children, ms_per_ns: float, frames: Frames) -> list[ProfileNode]:
     """Return instructions as lines: those of the same line become one. Heaviest first."""
     top: list[ProfileNode] = []

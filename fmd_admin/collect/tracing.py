@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..records import Profile, Row
+from .frames import Frames
 from .outliers import Stuck
-from .sampler import Tree
+from .sampler import Tree, to_profile, to_profile_of_one
 from .stacks import Stack
 
 #: Lines on the stacks of samples that wait to be folded into the tree, at most.
@@ -87,6 +89,16 @@ class Trace:
         self.waiting += len(stack) + 1
         if self.waiting > MAX_WAITING:
             self.fold(cut)
+
+    def profile(
+        self, row: Row, period_ms: float, frames: Frames, cut: Callable[[Stack], Stack]
+    ) -> Profile:
+        """Return the profile of the request ``row``."""
+        if len(self.samples) == 1 and self.tree is not None and not self.tree.samples:
+            stack, weight_ns = self.samples[0]
+            if weight_ns > 0:
+                return to_profile_of_one(cut(stack), weight_ns, row, frames)
+        return to_profile(self.fold(cut), row, period_ms, frames)
 
     def fold(self, cut: Callable[[Stack], Stack]) -> Tree | None:
         """Return the tree of all samples; ``cut`` returns the part of a stack that is shown."""

@@ -341,8 +341,12 @@ class Detail:
             # A look that began before the request ended may still be writing.
             watch.watcher.settle()
         if self._profiled:
-            tree = None if trace is None else trace.fold(watch.host_part)
-            batch.profiles.append(to_profile(tree, row, self._period_ms, watch.frames))
+            frames, period_ms = watch.frames, self._period_ms
+            batch.profiles.append(
+                to_profile(None, row, period_ms, frames)
+                if trace is None
+                else trace.profile(row, period_ms, frames, watch.host_part)
+            )
         if self._facts is not None:
             note = watch.watcher.unavailable or (
                 NOT_ON_A_THREAD if trace is not None and trace.missed else ENDED_FIRST

@@ -53,7 +53,7 @@ def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
         total_us = round(node.total_ms * 1000)
         # As json.dumps would, which takes longer to begin than such a tree takes it.
         rows.append(f"[{depth},{ids[node.frame]},{total_us},{node.hits}]")
-        for child in reversed(node.children):
+        for child in node.children[::-1]:
             waiting.append((depth + 1, child))
     return deflate(f"[{','.join(rows)}]".encode())
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import CodeType
 
 import pytest
 
 from fmd_admin.collect.frames import Frames
-from fmd_admin.collect.sampler import MAX_DEPTH, MAX_NODES, Tree, to_profile
+from fmd_admin.collect.sampler import MAX_DEPTH, MAX_NODES, Tree, to_profile, to_profile_of_one
 from fmd_admin.collect.stacks import Entry, Stack
 from fmd_admin.records import ProfileNode, Row
 
@@ -82,6 +83,24 @@ def test_instructions_of_one_line_are_one_node() -> None:
     assert shape(profile.roots) == [
         ("view", 3, 100.0, 3, [("other", 2, 60.0, 1), ("helper", 2, 40.0, 2)])
     ]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, MAX_DEPTH + 5])
+def test_one_sample_makes_the_profile_of_its_tree(depth: int) -> None:
+    stack = ([entry(VIEW), entry(HELPER)] * depth)[:depth]
+    tree = Tree()
+    tree.add(stack, 3_000_000)
+    found, whole = (
+        to_profile_of_one(stack, 3_000_000, ROW, Frames()),
+        to_profile(tree, ROW, 5.0, Frames()),
+    )
+    assert replace(found, roots=[]) == replace(whole, roots=[])
+    of_found, of_whole = found.roots, whole.roots
+    while of_found or of_whole:
+        [one], [other] = of_found, of_whole
+        assert (one.frame, one.hits) == (other.frame, other.hits)
+        assert one.total_ms == pytest.approx(other.total_ms)
+        of_found, of_whole = one.children, other.children
 
 
 def test_recursion_stays_a_path() -> None:
