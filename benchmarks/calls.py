@@ -108,5 +108,6 @@ def watcher_ns(variant: Variant) -> int:
 
 def spread(values: list[float]) -> dict[str, float]:
     """Return median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
+    # Of a single one there are none.
+    low, middle, high = statistics.quantiles(values if len(values) > 1 else values * 2, n=4)
     return {"median": round(middle, 2), "q1": round(low, 2), "q3": round(high, 2)}

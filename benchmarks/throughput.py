@@ -252,8 +252,8 @@ def table(served: Sequence[Served], path: str) -> dict[str, Any]:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"median": round(middle, 4), "q1": round(low, 4), "q3": round(high, 4)}
+    # To a hundredth of a percent.
+    return {name: value / 100 for name, value in spread([100 * value for value in values]).items()}
 
 
 def show(title: str, rows: dict[str, Any]) -> None:
