@@ -9,7 +9,7 @@ written and merged meanwhile.
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +18,19 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from ..store import histogram, visitor_deltas
+from ..store import histogram
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
-from ..store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
-from ..store.visitor_parts import OTHER, Entry, Part, counted, entry_of, histogram_of
+from ..store.visitor_models import WEEK, Kind, VisitorDay
+from ..store.visitor_parts import OTHER, Entry, Part, entry_of, histogram_of
 from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
 from .scope import Scope
 from .search import holds
+from .waiting_visitors import WaitingVisitors
 
 _NS_PER_MS = 1_000_000
 _NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
@@ -99,7 +100,7 @@ class Visitors:
             _Row(version_id, id, figures, Part(figures, self._kept))
             for version_id, id, figures in self._stored()
         ]
-        self._waiting = self._read_waiting()
+        self._waiting = WaitingVisitors(connection, self.scope, kind)
 
     def shown(self, wanted: Wanted) -> Shown:
         """Return the visitors that a page shows."""
@@ -137,9 +138,11 @@ class Visitors:
         for version_id, _, _, part in self._rows:
             for index, id in part.among(asked):
                 add((id, version_id), part.hits[index], part.sums_ns[index])
-        for version_id, visitors in self._waiting.items():
-            for id in asked & visitors.keys():
-                add((id, version_id), len(visitors[id]), sum(visitors[id]))
+        for waiting in self._waiting:
+            for id in asked:
+                durations = waiting.of(id)
+                if durations:
+                    add((id, waiting.version_id), len(durations), sum(durations))
         return {key: (hits, sum_ns / _NS_PER_MS) for key, (hits, sum_ns) in found.items()}
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
@@ -156,9 +159,11 @@ class Visitors:
                 part, places = wanted.pop(row_id)
                 for id, entry in part.chosen(places, shapes):
                     entries[id].append(entry)
-        for visitors in self._waiting.values():
-            for id in entries.keys() & visitors.keys():
-                entries[id].append(entry_of(visitors[id], shaped=True))
+        for waiting in self._waiting:
+            for id, of_it in entries.items():
+                durations = waiting.of(id)
+                if durations:
+                    of_it.append(entry_of(durations, shaped=True))
         return {id: _total(found) for id, found in entries.items()}
 
     def median_ms(self) -> float | None:
@@ -174,11 +179,7 @@ class Visitors:
         for chunk in chunks([row.id for row in self._rows]):
             query = select(VisitorDay.histogram).where(VisitorDay.id.in_(chunk))
             parts += self._connection.scalars(query)
-        counts: dict[int, int] = {}
-        for visitors in self._waiting.values():
-            for durations in visitors.values():
-                counted(counts, durations)
-        parts.append(histogram.encode(counts))
+        parts.append(histogram.encode(self._waiting.counts()))
         return next(iter(histogram.quantiles_of(histogram.add(parts), (0.5,))), None)
 
     def are_known(self) -> bool:
@@ -186,7 +187,7 @@ class Visitors:
         return self._connection.scalar(select(func.min(_NAMES[self.kind].id))) is not None
 
     def _hits(self) -> dict[int, int]:
-        hits: dict[int, int] = {}
+        hits: Counter[int] = Counter()
         # In portions: of these only the newest one changes, the others are kept.
         rows = sorted(self._rows, key=lambda row: row.id)
         for start in range(0, len(rows), _PORTION):
@@ -199,10 +200,9 @@ class Visitors:
                 for id, number in found.items():
                     hits[id] = hits.get(id, 0) + number
             else:
-                hits = dict(found)
-        for visitors in self._waiting.values():
-            for id, durations in visitors.items():
-                hits[id] = hits.get(id, 0) + len(durations)
+                hits = Counter(found)
+        for waiting in self._waiting:
+            hits.update(waiting.ids)
         return hits
 
     def _stored(self) -> Iterable[Sequence[Any]]:
@@ -263,30 +263,6 @@ class Visitors:
         if self.scope.version_ids is not None:
             conditions.append(VisitorDay.version_id.in_(self.scope.version_ids))
         return conditions
-
-    def _read_waiting(self) -> dict[int, dict[int, list[int]]]:
-        """Return durations in ns by visitor's id, by version id, of what waits in the scope."""
-        query = select(VisitorDelta.version_id, VisitorDelta.payload)
-        if self.scope.version_ids is not None:
-            query = query.where(VisitorDelta.version_id.in_(self.scope.version_ids))
-        start_ms, end_ms, endpoint_id = (
-            self.scope.start_ms,
-            self.scope.end_ms,
-            self.scope.endpoint_id,
-        )
-        column = 2 if self.kind == Kind.GROUP else 3
-        found: dict[int, dict[int, list[int]]] = {}
-        for version_id, payload in self._connection.execute(query).all():
-            visitors = found.setdefault(version_id, {})
-            for visit in visitor_deltas.decode(payload):
-                id = visit[column]
-                if (
-                    id
-                    and start_ms <= visit[0] < end_ms
-                    and (endpoint_id is None or visit[1] == endpoint_id)
-                ):
-                    visitors.setdefault(id, []).append(visit[4])
-        return found
 
     def _search(self, text: str) -> set[int]:
         table = _NAMES[self.kind]
