@@ -24,7 +24,7 @@ from ..store.kept import kept_of
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
 from ..store.visitor_models import WEEK, Kind, VisitorDay
-from ..store.visitor_parts import OTHER, Entry, Part, entry_of, histogram_of
+from ..store.visitor_parts import OTHER, Entry, Part, entry_of, histograms_of
 from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
@@ -303,5 +303,5 @@ def _total(entries: Sequence[Entry]) -> Total:
     total.hits = sum(hits)
     total.sum_ms = sum(sums_ns) / _NS_PER_MS
     total.min_ms, total.max_ms = min(mins_ns) / _NS_PER_MS, max(maxs_ns) / _NS_PER_MS
-    total.parts = [entry[4] or histogram_of(entry) for entry in entries]
+    total.parts = histograms_of(entries)
     return total
