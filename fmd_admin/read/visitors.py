@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -40,6 +40,8 @@ OTHER_NAME = "other"
 _PORTION = 64
 #: What an entry of a dict takes with its numbers.
 _ENTRY_BYTES = 120
+#: What a visitor with its entry takes, and its id in a key.
+_CHOSEN_BYTES = 400
 
 
 def whole_days(scope: Scope) -> Scope:
@@ -148,23 +150,37 @@ class Visitors:
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
         entries: dict[int, list[Entry]] = {id: [] for id in ids}
-        wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
-        for _, row_id, _, part in self._rows:
-            places = part.among(entries.keys())
-            if places:
-                wanted[row_id] = part, places
-        for chunk in chunks(sorted(wanted)):
-            query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
-            for row_id, shapes in self._connection.execute(query):
-                part, places = wanted.pop(row_id)
-                for id, entry in part.chosen(places, shapes):
-                    entries[id].append(entry)
+        for id, entry in self._chosen(entries.keys()):
+            entries[id].append(entry)
         for waiting in self._waiting:
             for id, of_it in entries.items():
                 durations = waiting.of(id)
                 if durations:
                     of_it.append(entry_of(durations, shaped=True))
         return {id: _total(found) for id, found in entries.items()}
+
+    def _chosen(self, ids: Set[int]) -> Iterator[tuple[int, Entry]]:
+        """Yield (id, entry with its shape) of the visitors ``ids`` in every row that has them."""
+        wanted: dict[int, tuple[tuple[Any, ...], Part, list[tuple[int, int]]]] = {}
+        for row in self._rows:
+            places = row.part.among(ids)
+            if not places:
+                continue
+            # Figures and shapes are written together, so that the figures tell whether the shapes
+            # are the same, without reading those: of 90 days they are some megabytes.
+            key = ("chosen", *_mark(row), *(id for _, id in places))
+            found = self._kept.get(key, _size_of_chosen)
+            if found is None:
+                wanted[row.id] = key, row.part, places
+            else:
+                yield from found
+        for chunk in chunks(sorted(wanted)):
+            query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
+            for row_id, shapes in self._connection.execute(query):
+                key, part, places = wanted.pop(row_id)
+                chosen = part.chosen(places, shapes)
+                self._kept.keep(key, chosen, _size_of_chosen)
+                yield from chosen
 
     def median_ms(self) -> float | None:
         """Return the median that visitors are compared with; None without requests.
@@ -192,9 +208,7 @@ class Visitors:
         rows = sorted(self._rows, key=lambda row: row.id)
         for start in range(0, len(rows), _PORTION):
             some = rows[start : start + _PORTION]
-            # Not the figures themselves: they would be held as well, and are some megabytes.
-            marks = ((row.id, len(row.figures), hash(row.figures)) for row in some)
-            key = ("hits", *chain.from_iterable(marks))
+            key = ("hits", *chain.from_iterable(map(_mark, some)))
             found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
             if hits:
                 for id, number in found.items():
@@ -276,6 +290,15 @@ class Visitors:
             query = select(table.id, table.name).where(table.id.in_(chunk))
             names.update((id, name) for id, name in self._connection.execute(query))
         return {id: names.get(id, f"(deleted, {id})") for id in ids}
+
+
+def _mark(row: _Row) -> tuple[int, int, int]:
+    # Not the figures themselves: they would be held as well, and are some megabytes.
+    return row.id, len(row.figures), hash(row.figures)
+
+
+def _size_of_chosen(chosen: Sequence[tuple[int, Entry]]) -> int:
+    return sum([_CHOSEN_BYTES + len(entry[4]) for _, entry in chosen])
 
 
 def _size(hits: dict[int, int]) -> int:

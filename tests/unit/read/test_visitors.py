@@ -260,17 +260,13 @@ def test_who_came_at_another_time_is_known(world_in: MakeWorld) -> None:
 def test_all_that_is_kept_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     scope = world.scope(range="30d")
     held: list[tuple[int, int]] = []
-    find = Kept.find
+    keep = Kept.keep
 
-    def watched(kept: Kept, key: Any, make: Any, size: Any) -> Any:
-        def measured(found: Any) -> int:
-            bytes_held: int = size(found)
-            held.append((sum(len(part) for part in key if isinstance(part, bytes)), bytes_held))
-            return bytes_held
+    def watched(kept: Kept, key: Any, found: Any, size: Any) -> None:
+        held.append((sum(len(part) for part in key if isinstance(part, bytes)), size(found)))
+        keep(kept, key, found, size)
 
-        return find(kept, key, make, measured)
-
-    monkeypatch.setattr(Kept, "find", watched)
+    monkeypatch.setattr(Kept, "keep", watched)
     # As if the same few visitors came in every row.
     monkeypatch.setattr(module, "_ENTRY_BYTES", 0)
     first = by_version(world, scope, Kind.GROUP)
