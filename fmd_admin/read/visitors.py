@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -24,13 +24,14 @@ from ..store.kept import kept_of
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
 from ..store.visitor_models import WEEK, Kind, VisitorDay
-from ..store.visitor_parts import OTHER, Entry, Part, entry_of, histograms_of
+from ..store.visitor_parts import OTHER, Entry, Part, histograms_of
+from ..store.visitor_parts import together as one_entry
 from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
 from .scope import Scope
 from .search import holds
-from .waiting_visitors import WaitingVisitors
+from .waiting_visitors import WaitingVisitors, size_of_entries
 
 _NS_PER_MS = 1_000_000
 _NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
@@ -40,8 +41,8 @@ OTHER_NAME = "other"
 _PORTION = 64
 #: What an entry of a dict takes with its numbers.
 _ENTRY_BYTES = 120
-#: What a visitor with its entry takes, and its id in a key.
-_CHOSEN_BYTES = 400
+#: What a key of a portion's rows takes.
+_KEY_BYTES = 3 * 40 * _PORTION
 
 
 def whole_days(scope: Scope) -> Scope:
@@ -102,6 +103,13 @@ class Visitors:
             _Row(version_id, id, figures, Part(figures, self._kept))
             for version_id, id, figures in self._stored()
         ]
+        # What is made of rows is kept for portions of them: only that of the newest one changes.
+        # A part of the keys are marks: the figures would be held as well, and are some megabytes.
+        rows = sorted(self._rows, key=lambda row: row.id)
+        self._portions = [
+            (tuple(chain.from_iterable(map(_mark, some))), some)
+            for some in (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
+        ]
         self._waiting = WaitingVisitors(connection, self.scope, kind)
 
     def shown(self, wanted: Wanted) -> Shown:
@@ -136,12 +144,17 @@ class Visitors:
             before = found.get(key, (0, 0))
             found[key] = before[0] + hits, before[1] + sum_ns
 
-        asked = frozenset(ids)
-        for version_id, _, _, part in self._rows:
-            for index, id in part.among(asked):
-                add((id, version_id), part.hits[index], part.sums_ns[index])
+        for key, rows in self._portions:
+            kept = self._kept.find(
+                ("by version", key, *ids), partial(_by_version, rows, ids), _size_of_pairs
+            )
+            if not found:
+                found = dict(kept)
+                continue
+            for pair, figures in kept.items():
+                add(pair, *figures)
         for waiting in self._waiting:
-            for id in asked:
+            for id in ids:
                 durations = waiting.of(id)
                 if durations:
                     add((id, waiting.version_id), len(durations), sum(durations))
@@ -149,38 +162,35 @@ class Visitors:
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
-        entries: dict[int, list[Entry]] = {id: [] for id in ids}
-        for id, entry in self._chosen(entries.keys()):
-            entries[id].append(entry)
-        for waiting in self._waiting:
-            for id, of_it in entries.items():
-                durations = waiting.of(id)
-                if durations:
-                    of_it.append(entry_of(durations, shaped=True))
-        return {id: _total(found) for id, found in entries.items()}
-
-    def _chosen(self, ids: Set[int]) -> Iterator[tuple[int, Entry]]:
-        """Yield (id, entry with its shape) of the visitors ``ids`` in every row that has them."""
-        wanted: dict[int, tuple[tuple[Any, ...], Part, list[tuple[int, int]]]] = {}
-        for row in self._rows:
-            places = row.part.among(ids)
-            if not places:
-                continue
+        found: dict[int, list[Entry]] = {id: [] for id in ids}
+        for key, rows in self._portions:
             # Figures and shapes are written together, so that the figures tell whether the shapes
             # are the same, without reading those: of 90 days they are some megabytes.
-            key = ("chosen", *_mark(row), *(id for _, id in places))
-            found = self._kept.get(key, _size_of_chosen)
-            if found is None:
-                wanted[row.id] = key, row.part, places
-            else:
-                yield from found
+            entries = self._kept.find(
+                ("chosen", key, *ids), partial(self._chosen, rows, ids), size_of_entries
+            )
+            for id, entry in entries.items():
+                found[id].append(entry)
+        for id, entry in self._waiting.entries(ids):
+            found[id].append(entry)
+        return {id: _total(of_it) for id, of_it in found.items()}
+
+    def _chosen(self, rows: Sequence[_Row], ids: Sequence[int]) -> dict[int, Entry]:
+        """Return one entry with its shape of each of the visitors ``ids`` that ``rows`` have."""
+        asked = frozenset(ids)
+        wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
+        for row in rows:
+            places = row.part.among(asked)
+            if places:
+                wanted[row.id] = row.part, places
+        entries: dict[int, list[Entry]] = {}
         for chunk in chunks(sorted(wanted)):
             query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
             for row_id, shapes in self._connection.execute(query):
-                key, part, places = wanted.pop(row_id)
-                chosen = part.chosen(places, shapes)
-                self._kept.keep(key, chosen, _size_of_chosen)
-                yield from chosen
+                part, places = wanted.pop(row_id)
+                for id, entry in part.chosen(places, shapes):
+                    entries.setdefault(id, []).append(entry)
+        return {id: one_entry(found, shaped=True) for id, found in entries.items()}
 
     def median_ms(self) -> float | None:
         """Return the median that visitors are compared with; None without requests.
@@ -204,12 +214,9 @@ class Visitors:
 
     def _hits(self) -> dict[int, int]:
         hits: Counter[int] = Counter()
-        # In portions: of these only the newest one changes, the others are kept.
-        rows = sorted(self._rows, key=lambda row: row.id)
-        for start in range(0, len(rows), _PORTION):
-            some = rows[start : start + _PORTION]
-            key = ("hits", *chain.from_iterable(map(_mark, some)))
-            found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
+        for key, rows in self._portions:
+            make = partial(_added_up, [row.part for row in rows])
+            found = self._kept.find(("hits", key), make, _size)
             if hits:
                 for id, number in found.items():
                     hits[id] = hits.get(id, 0) + number
@@ -293,12 +300,23 @@ class Visitors:
 
 
 def _mark(row: _Row) -> tuple[int, int, int]:
-    # Not the figures themselves: they would be held as well, and are some megabytes.
     return row.id, len(row.figures), hash(row.figures)
 
 
-def _size_of_chosen(chosen: Sequence[tuple[int, Entry]]) -> int:
-    return sum([_CHOSEN_BYTES + len(entry[4]) for _, entry in chosen])
+def _by_version(rows: Sequence[_Row], ids: Sequence[int]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return hits and sum in ns by (visitor's id, version id)."""
+    asked = frozenset(ids)
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for version_id, _, _, part in rows:
+        for index, id in part.among(asked):
+            pair = (id, version_id)
+            hits, sum_ns = found.get(pair, (0, 0))
+            found[pair] = hits + part.hits[index], sum_ns + part.sums_ns[index]
+    return found
+
+
+def _size_of_pairs(found: dict[tuple[int, int], tuple[int, int]]) -> int:
+    return _KEY_BYTES + 2 * _ENTRY_BYTES * len(found)
 
 
 def _size(hits: dict[int, int]) -> int:

@@ -18,13 +18,16 @@ from sqlalchemy import Connection, select
 from ..store import visitor_deltas
 from ..store.kept import kept_of
 from ..store.visitor_models import Kind, VisitorDelta
-from ..store.visitor_parts import counted
+from ..store.visitor_parts import Entry, counted, entry_of
 from .scope import Scope
 
 #: Requests of a portion, and some more: those of a row are not taken apart.
 _PORTION = 8_000
 #: What an object takes besides its numbers, and a number of a key.
 _OBJECT_BYTES, _NUMBER_BYTES = 200, 40
+
+
+_Key = tuple[Any, ...]
 
 
 class _Row(NamedTuple):
@@ -58,18 +61,29 @@ class WaitingVisitors:
 
     def __iter__(self) -> Iterator[Waiting]:
         for key, rows in self._portions:
-            yield from self._kept.find(("waiting", *key), partial(self._by_version, rows), _size)
+            yield from self._waiting(key, rows)
+
+    def entries(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry]]:
+        """Yield (id, entry with its shape) of visitors; the same one may come several times."""
+        for key, rows in self._portions:
+            make = partial(self._entries, key, rows, ids)
+            found = self._kept.find(("waiting entries", key, *ids), make, size_of_entries)
+            yield from found.items()
 
     def counts(self) -> dict[int, int]:
         """Return how many requests wait by histogram bucket."""
         counts: dict[int, int] = {}
         for key, rows in self._portions:
-            found = self._kept.find(("waiting counts", *key), partial(self._counted, rows), _room)
+            make = partial(self._counted, key, rows)
+            found = self._kept.find(("waiting counts", key), make, _room)
             for number, hits in found.items():
                 counts[number] = counts.get(number, 0) + hits
         return counts
 
-    def _key(self, rows: Sequence[_Row]) -> tuple[Any, ...]:
+    def _waiting(self, key: _Key, rows: Sequence[_Row]) -> list[Waiting]:
+        return self._kept.find(("waiting", key), partial(self._by_version, rows), _size)
+
+    def _key(self, rows: Sequence[_Row]) -> _Key:
         # Not the payloads themselves: they would be held once for each kind and endpoint.
         marks = ((row.id, row.version_id, len(row.payload), hash(row.payload)) for row in rows)
         days = {day for row in rows for day in visitor_deltas.days_of(row.payload)}
@@ -97,9 +111,18 @@ class WaitingVisitors:
             result.append(Waiting(version_id, array("Q", ids), array("Q", durations)))
         return result
 
-    def _counted(self, rows: Sequence[_Row]) -> dict[int, int]:
+    def _entries(self, key: _Key, rows: Sequence[_Row], ids: Sequence[int]) -> dict[int, Entry]:
+        found: dict[int, list[int]] = {}
+        for waiting in self._waiting(key, rows):
+            for id in ids:
+                durations = waiting.of(id)
+                if durations:
+                    found.setdefault(id, []).extend(durations)
+        return {id: entry_of(durations, shaped=True) for id, durations in found.items()}
+
+    def _counted(self, key: _Key, rows: Sequence[_Row]) -> dict[int, int]:
         counts: dict[int, int] = {}
-        for waiting in self._by_version(rows):
+        for waiting in self._waiting(key, rows):
             counted(counts, waiting.durations)
         return counts
 
@@ -124,6 +147,11 @@ def _portions(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
             portion, requests = [], 0
     if portion:
         yield portion
+
+
+def size_of_entries(found: dict[int, Entry]) -> int:
+    """Return about how many bytes entries by id take, with the ids in the key."""
+    return _OBJECT_BYTES + sum([2 * _OBJECT_BYTES + len(entry[4]) for entry in found.values()])
 
 
 def _size(found: list[Waiting]) -> int:

@@ -33,23 +33,12 @@ class Kept:
 
     def find(self, key: Hashable, make: Callable[[], V], size: Callable[[V], int]) -> V:
         """Return what ``make`` gives for ``key``; ``size`` gives the bytes that it takes."""
-        found: V | None = self.get(key, size)
+        found: V | None = self._new.get(key)
+        if found is not None:
+            return found
+        found = self._old.get(key)
         if found is None:
             found = make()
-            self.keep(key, found, size)
-        return found
-
-    def get(self, key: Hashable, size: Callable[[V], int]) -> V | None:
-        """Return what is kept for ``key``; None if nothing is."""
-        found: V | None = self._new.get(key)
-        if found is None:
-            found = self._old.get(key)
-            if found is not None:
-                self.keep(key, found, size)
-        return found
-
-    def keep(self, key: Hashable, found: V, size: Callable[[V], int]) -> None:
-        """Keep ``found`` for ``key``, for which nothing is kept."""
         bytes_more = size(found)
         if self._size + bytes_more > self._half:
             # What was asked for since the last time is kept once more, the rest is gone.
@@ -57,6 +46,7 @@ class Kept:
         if bytes_more <= self._half:
             self._new[key] = found
             self._size += bytes_more
+        return found
 
 
 def kept_of(connection: Connection) -> Kept:

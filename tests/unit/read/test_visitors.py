@@ -260,13 +260,17 @@ def test_who_came_at_another_time_is_known(world_in: MakeWorld) -> None:
 def test_all_that_is_kept_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     scope = world.scope(range="30d")
     held: list[tuple[int, int]] = []
-    keep = Kept.keep
+    find = Kept.find
 
-    def watched(kept: Kept, key: Any, found: Any, size: Any) -> None:
-        held.append((sum(len(part) for part in key if isinstance(part, bytes)), size(found)))
-        keep(kept, key, found, size)
+    def watched(kept: Kept, key: Any, make: Any, size: Any) -> Any:
+        def measured(found: Any) -> int:
+            bytes_held: int = size(found)
+            held.append((sum(len(part) for part in key if isinstance(part, bytes)), bytes_held))
+            return bytes_held
 
-    monkeypatch.setattr(Kept, "keep", watched)
+        return find(kept, key, make, measured)
+
+    monkeypatch.setattr(Kept, "find", watched)
     # As if the same few visitors came in every row.
     monkeypatch.setattr(module, "_ENTRY_BYTES", 0)
     first = by_version(world, scope, Kind.GROUP)
