@@ -201,19 +201,32 @@ class Visitors:
         if self.scope.endpoint_id is not None:
             total = together(Buckets(self._connection, self.scope).totals().values())
             return total.quantiles((0.5,))[0] if total.hits else None
-        parts: list[bytes] = []
-        for chunk in chunks([row.id for row in self._rows]):
-            query = select(VisitorDay.histogram).where(VisitorDay.id.in_(chunk))
-            parts += self._connection.scalars(query)
+        # As the shapes are: the same figures have the same histogram.
+        parts = [
+            self._kept.find(("histogram", key), partial(self._histogram, rows), _size_of_histogram)
+            for key, rows in self._portions
+        ]
         parts.append(histogram.encode(self._waiting.counts()))
         return next(iter(histogram.quantiles_of(histogram.add(parts), (0.5,))), None)
+
+    def _histogram(self, rows: Sequence[_Row]) -> bytes:
+        query = select(VisitorDay.histogram).where(VisitorDay.id.in_([row.id for row in rows]))
+        return histogram.merge(self._connection.scalars(query))
 
     def are_known(self) -> bool:
         """Whether any visitor was ever stored."""
         return self._connection.scalar(select(func.min(_NAMES[self.kind].id))) is not None
 
     def _hits(self) -> dict[int, int]:
-        hits: Counter[int] = Counter()
+        keys = [key for key, _ in self._portions]
+        found = self._kept.find(("all hits", *keys), self._hits_of_rows, self._size_of_all)
+        hits = Counter(found)
+        for waiting in self._waiting:
+            hits.update(waiting.ids)
+        return hits
+
+    def _hits_of_rows(self) -> dict[int, int]:
+        hits: dict[int, int] = {}
         for key, rows in self._portions:
             make = partial(_added_up, [row.part for row in rows])
             found = self._kept.find(("hits", key), make, _size)
@@ -221,10 +234,11 @@ class Visitors:
                 for id, number in found.items():
                     hits[id] = hits.get(id, 0) + number
             else:
-                hits = Counter(found)
-        for waiting in self._waiting:
-            hits.update(waiting.ids)
+                hits = dict(found)
         return hits
+
+    def _size_of_all(self, hits: dict[int, int]) -> int:
+        return _ENTRY_BYTES * len(hits) + _KEY_BYTES * len(self._portions)
 
     def _stored(self) -> Iterable[Sequence[Any]]:
         """Return (version id, id, figures) of the rows that make up the scope."""
@@ -317,6 +331,10 @@ def _by_version(rows: Sequence[_Row], ids: Sequence[int]) -> dict[tuple[int, int
 
 def _size_of_pairs(found: dict[tuple[int, int], tuple[int, int]]) -> int:
     return _KEY_BYTES + 2 * _ENTRY_BYTES * len(found)
+
+
+def _size_of_histogram(stored: bytes) -> int:
+    return _KEY_BYTES + len(stored)
 
 
 def _size(hits: dict[int, int]) -> int:
