@@ -86,7 +86,6 @@ class _Row(NamedTuple):
     version_id: int
     id: int
     figures: bytes
-    part: Part
 
 
 class Visitors:
@@ -99,13 +98,9 @@ class Visitors:
         self._calendar = Calendar(self.scope.zone)
         self._weeks: dict[int, int] = {}
         self._kept = kept_of(connection)
-        self._rows = [
-            _Row(version_id, id, figures, Part(figures, self._kept))
-            for version_id, id, figures in self._stored()
-        ]
+        rows = sorted((_Row(*row) for row in self._stored()), key=lambda row: row.id)
         # What is made of rows is kept for portions of them: only that of the newest one changes.
         # A part of the keys are marks: the figures would be held as well, and are some megabytes.
-        rows = sorted(self._rows, key=lambda row: row.id)
         self._portions = [
             (tuple(chain.from_iterable(map(_mark, some))), some)
             for some in (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
@@ -146,7 +141,7 @@ class Visitors:
 
         for key, rows in self._portions:
             kept = self._kept.find(
-                ("by version", key, *ids), partial(_by_version, rows, ids), _size_of_pairs
+                ("by version", key, *ids), partial(self._by_version, rows, ids), _size_of_pairs
             )
             if not found:
                 found = dict(kept)
@@ -159,6 +154,20 @@ class Visitors:
                 if durations:
                     add((id, waiting.version_id), len(durations), sum(durations))
         return {key: (hits, sum_ns / _NS_PER_MS) for key, (hits, sum_ns) in found.items()}
+
+    def _by_version(
+        self, rows: Sequence[_Row], ids: Sequence[int]
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """Return hits and sum in ns by (visitor's id, version id)."""
+        asked = frozenset(ids)
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        for row in rows:
+            part = self._part(row)
+            for index, id in part.among(asked):
+                pair = (id, row.version_id)
+                hits, sum_ns = found.get(pair, (0, 0))
+                found[pair] = hits + part.hits[index], sum_ns + part.sums_ns[index]
+        return found
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
@@ -180,9 +189,10 @@ class Visitors:
         asked = frozenset(ids)
         wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
         for row in rows:
-            places = row.part.among(asked)
+            part = self._part(row)
+            places = part.among(asked)
             if places:
-                wanted[row.id] = row.part, places
+                wanted[row.id] = part, places
         entries: dict[int, list[Entry]] = {}
         for chunk in chunks(sorted(wanted)):
             query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
@@ -228,14 +238,19 @@ class Visitors:
     def _hits_of_rows(self) -> dict[int, int]:
         hits: dict[int, int] = {}
         for key, rows in self._portions:
-            make = partial(_added_up, [row.part for row in rows])
-            found = self._kept.find(("hits", key), make, _size)
+            found = self._kept.find(("hits", key), partial(self._added_up, rows), _size)
             if hits:
                 for id, number in found.items():
                     hits[id] = hits.get(id, 0) + number
             else:
                 hits = dict(found)
         return hits
+
+    def _added_up(self, rows: Sequence[_Row]) -> dict[int, int]:
+        return _added_up([self._part(row) for row in rows])
+
+    def _part(self, row: _Row) -> Part:
+        return Part(row.figures, self._kept)
 
     def _size_of_all(self, hits: dict[int, int]) -> int:
         return _ENTRY_BYTES * len(hits) + _KEY_BYTES * len(self._portions)
@@ -315,18 +330,6 @@ class Visitors:
 
 def _mark(row: _Row) -> tuple[int, int, int]:
     return row.id, len(row.figures), hash(row.figures)
-
-
-def _by_version(rows: Sequence[_Row], ids: Sequence[int]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return hits and sum in ns by (visitor's id, version id)."""
-    asked = frozenset(ids)
-    found: dict[tuple[int, int], tuple[int, int]] = {}
-    for version_id, _, _, part in rows:
-        for index, id in part.among(asked):
-            pair = (id, version_id)
-            hits, sum_ns = found.get(pair, (0, 0))
-            found[pair] = hits + part.hits[index], sum_ns + part.sums_ns[index]
-    return found
 
 
 def _size_of_pairs(found: dict[tuple[int, int], tuple[int, int]]) -> int:
