@@ -11,6 +11,8 @@ from ..read.table import Kind
 #: What stands where there is no value.
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+#: Characters of a moment without its offset.
+_MOMENT = len("2026-11-22 14:03:21.402")
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -87,8 +89,8 @@ def exact(moment: datetime | None, zone: ZoneInfo) -> str:
 
 def moment(time: datetime, zone: ZoneInfo) -> str:
     """Return an aware time to the millisecond: ``2026-11-22 14:03:21.402``."""
-    local = time.astimezone(zone)
-    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+    # Three times as quick as with strftime, and lists have a hundred of them.
+    return time.astimezone(zone).isoformat(" ", "milliseconds")[:_MOMENT]
 
 
 def mib(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,19 +54,23 @@ def box_of(key: int, name: str, total: Total) -> Box:
     """Return the box of ``total``, which must have hits."""
     q1, median, q3, p95, p99 = total.quantiles((0.25, 0.5, 0.75, 0.95, 0.99))
     reach = WHISKERS * (q3 - q1)
-    # Neither goes through all buckets: a whisker ends near one end of them.
-    upwards = (total.within(middle_ms(number)) for number in total.counts)
-    downwards = (total.within(middle_ms(number)) for number in reversed(total.counts))
+    numbers = list(total.counts)
+
+    def value(number: int) -> float:
+        return total.within(middle_ms(number))
+
+    lowest = bisect_left(numbers, q1 - reach, key=value)
+    highest = bisect_right(numbers, q3 + reach, key=value) - 1
     return Box(
         key=key,
         name=name,
         hits=total.hits,
         min_ms=total.min_ms,
-        whisker_low_ms=next(value for value in upwards if value >= q1 - reach),
+        whisker_low_ms=value(numbers[lowest]),
         q1_ms=q1,
         median_ms=median,
         q3_ms=q3,
-        whisker_high_ms=next(value for value in downwards if value <= q3 + reach),
+        whisker_high_ms=value(numbers[highest]),
         max_ms=total.max_ms,
         p95_ms=p95,
         p99_ms=p99,

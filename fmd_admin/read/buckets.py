@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
 from ..store import histogram
 from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
+from ..store.kept import kept_of
 from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
 from .scope import Scope
 
@@ -39,6 +40,8 @@ _HOUR_STATUS = type_coerce(HourStatus.hour, BigInteger)
 _DELTA_HOUR = type_coerce(RollupDelta.hour, BigInteger)
 #: More than there are status codes: a small integer each.
 _STATUSES = 1 << 16
+#: Days or hours whose sums by endpoint or version are kept as one: a week changes seldom.
+_KEPT_TOGETHER = 7
 
 #: What figures may be added up by; ``moment`` is the beginning of a day or hour.
 By = Literal["endpoint_id", "version_id", "moment"]
@@ -273,15 +276,9 @@ class Buckets:
         found: dict[int, dict[int, int]] = {}
         tables = (DayStatus, _DAY_STATUS, HourStatus, _HOUR_STATUS)
         for table, moment, span in self._tables(*tables, hourly=hourly):
+            where = [_inside(moment, *span), *self._filters(table)]
             key = moment if by == "moment" else getattr(table, by)
-            # Of one number: SQLite takes a third longer to sort by two.
-            both = (key * literal(_STATUSES, BigInteger) + table.status).label("both")
-            rows = self._all(
-                select(both, func.sum(table.hits))
-                .where(_inside(moment, *span), *self._filters(table))
-                .group_by(both)
-            )
-            for number, hits in rows:
+            for number, hits in self._sums_by_status(key, table, moment, where):
                 group, status = divmod(number, _STATUSES)
                 counts = found.setdefault(group, {})
                 counts[status] = counts.get(status, 0) + int(hits)
@@ -290,6 +287,39 @@ class Buckets:
             for status, hits in parse_statuses([delta.statuses]).items():
                 counts[status] = counts.get(status, 0) + hits
         return found
+
+    def _sums_by_status(
+        self, key: Any, table: Any, moment: ColumnElement[int], where: list[ColumnElement[bool]]
+    ) -> Iterable[Sequence[Any]]:
+        """Yield (key and status in one number, hits); the same number may come several times."""
+        if self._connection.dialect.name == "sqlite":
+            return self._kept_sums(key, table, moment, where)
+        both = (key * literal(_STATUSES, BigInteger) + table.status).label("both")
+        return self._all(select(both, func.sum(table.hits)).where(*where).group_by(both))
+
+    def _kept_sums(
+        self, key: Any, table: Any, moment: ColumnElement[int], where: list[ColumnElement[bool]]
+    ) -> Iterator[tuple[int, int]]:
+        # To add up by anything but the moment, which the rows are in the order of, SQLite sorts
+        # them all: longer than it takes to read them. So it gives the rows of each moment as two
+        # texts, and what these add up to is kept in the process.
+        number = table.status
+        if key is not moment:
+            number = key * literal(_STATUSES, BigInteger) + table.status
+        query = (
+            select(moment, func.group_concat(number), func.group_concat(table.hits))
+            .where(*where)
+            .group_by(moment)
+        )
+        rows = self._all(query)
+        kept = kept_of(self._connection)
+        size = 1 if key is moment else _KEPT_TOGETHER
+        for first in range(0, len(rows), size):
+            texts = tuple(text for row in rows[first : first + size] for text in row[1:])
+            sums = kept.find(("statuses", texts), partial(_sums, texts), partial(_size, texts))
+            offset = rows[first][0] * _STATUSES if key is moment else 0
+            for own, hits in sums.items():
+                yield offset + own, hits
 
     def _tables(
         self, days: Any, day: Any, hours: Any, hour: Any, *, hourly: bool
@@ -328,6 +358,21 @@ class Buckets:
 
     def _waiting_inside(self, start_ms: int, end_ms: int) -> Iterator[_Delta]:
         return (delta for delta in self._waiting if start_ms <= delta.hour < end_ms)
+
+
+def _sums(texts: Sequence[str]) -> dict[int, int]:
+    """Return hits by number, of texts of numbers and of their hits in turns."""
+    sums: dict[int, int] = {}
+    for numbers, hits in zip(texts[::2], texts[1::2], strict=True):
+        pairs = zip(numbers.split(","), hits.split(","), strict=True)
+        for number, more in pairs:
+            key = int(number)
+            sums[key] = sums.get(key, 0) + int(more)
+    return sums
+
+
+def _size(texts: Sequence[str], sums: dict[int, int]) -> int:
+    return sum(map(len, texts)) + 100 * (len(texts) + len(sums))
 
 
 def first_hour(connection: Connection) -> int | None:

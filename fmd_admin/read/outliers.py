@@ -133,10 +133,7 @@ def every(scope: Scope) -> Select[Any]:
 def row_of(found: Sequence[Any]) -> OutlierRow:
     """Return a row of the list."""
     *request, limit_ms, data = found
-    detail = outlier_detail.decode(data)
-    stack = [frame for frame in detail.stack if frame.own] or detail.stack
-    stuck = stack[-1] if stack else None
-    return OutlierRow(RequestInfo(*request), limit_ms, stuck, detail.note)
+    return OutlierRow(RequestInfo(*request), limit_ms, *outlier_detail.stuck(data))
 
 
 def outlier(connection: Connection, endpoint_id: int, outlier_id: int) -> OutlierInfo | None:

@@ -9,7 +9,7 @@ written and merged meanwhile.
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +18,20 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from ..store import histogram, visitor_deltas
+from ..store import histogram
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Client, Group
 from ..store.rollup_rows import chunks
-from ..store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
-from ..store.visitor_parts import OTHER, Entry, Part, counted, entry_of, histogram_of
+from ..store.visitor_models import WEEK, Kind, VisitorDay
+from ..store.visitor_parts import OTHER, Entry, Part, histograms_of
+from ..store.visitor_parts import together as one_entry
 from ..store.visitor_weeks import week_of
 from ..store.visitors import day_column
 from .buckets import Buckets, Total, together
 from .scope import Scope
 from .search import holds
+from .waiting_visitors import WaitingVisitors, size_of_entries
 
 _NS_PER_MS = 1_000_000
 _NAMES: dict[Kind, Any] = {Kind.GROUP: Group, Kind.CLIENT: Client}
@@ -39,6 +41,8 @@ OTHER_NAME = "other"
 _PORTION = 64
 #: What an entry of a dict takes with its numbers.
 _ENTRY_BYTES = 120
+#: What a key of a portion's rows takes.
+_KEY_BYTES = 3 * 40 * _PORTION
 
 
 def whole_days(scope: Scope) -> Scope:
@@ -82,7 +86,6 @@ class _Row(NamedTuple):
     version_id: int
     id: int
     figures: bytes
-    part: Part
 
 
 class Visitors:
@@ -95,11 +98,14 @@ class Visitors:
         self._calendar = Calendar(self.scope.zone)
         self._weeks: dict[int, int] = {}
         self._kept = kept_of(connection)
-        self._rows = [
-            _Row(version_id, id, figures, Part(figures, self._kept))
-            for version_id, id, figures in self._stored()
+        rows = sorted((_Row(*row) for row in self._stored()), key=lambda row: row.id)
+        # What is made of rows is kept for portions of them: only that of the newest one changes.
+        # A part of the keys are marks: the figures would be held as well, and are some megabytes.
+        self._portions = [
+            (tuple(chain.from_iterable(map(_mark, some))), some)
+            for some in (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
         ]
-        self._waiting = self._read_waiting()
+        self._waiting = WaitingVisitors(connection, self.scope, kind)
 
     def shown(self, wanted: Wanted) -> Shown:
         """Return the visitors that a page shows."""
@@ -133,33 +139,68 @@ class Visitors:
             before = found.get(key, (0, 0))
             found[key] = before[0] + hits, before[1] + sum_ns
 
-        asked = frozenset(ids)
-        for version_id, _, _, part in self._rows:
-            for index, id in part.among(asked):
-                add((id, version_id), part.hits[index], part.sums_ns[index])
-        for version_id, visitors in self._waiting.items():
-            for id in asked & visitors.keys():
-                add((id, version_id), len(visitors[id]), sum(visitors[id]))
+        for key, rows in self._portions:
+            kept = self._kept.find(
+                ("by version", key, *ids), partial(self._by_version, rows, ids), _size_of_pairs
+            )
+            if not found:
+                found = dict(kept)
+                continue
+            for pair, figures in kept.items():
+                add(pair, *figures)
+        for waiting in self._waiting:
+            for id in ids:
+                durations = waiting.of(id)
+                if durations:
+                    add((id, waiting.version_id), len(durations), sum(durations))
         return {key: (hits, sum_ns / _NS_PER_MS) for key, (hits, sum_ns) in found.items()}
+
+    def _by_version(
+        self, rows: Sequence[_Row], ids: Sequence[int]
+    ) -> dict[tuple[int, int], tuple[int, int]]:
+        """Return hits and sum in ns by (visitor's id, version id)."""
+        asked = frozenset(ids)
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        for row in rows:
+            part = self._part(row)
+            for index, id in part.among(asked):
+                pair = (id, row.version_id)
+                hits, sum_ns = found.get(pair, (0, 0))
+                found[pair] = hits + part.hits[index], sum_ns + part.sums_ns[index]
+        return found
 
     def totals(self, ids: Sequence[int]) -> dict[int, Total]:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
-        entries: dict[int, list[Entry]] = {id: [] for id in ids}
+        found: dict[int, list[Entry]] = {id: [] for id in ids}
+        for key, rows in self._portions:
+            # Figures and shapes are written together, so that the figures tell whether the shapes
+            # are the same, without reading those: of 90 days they are some megabytes.
+            entries = self._kept.find(
+                ("chosen", key, *ids), partial(self._chosen, rows, ids), size_of_entries
+            )
+            for id, entry in entries.items():
+                found[id].append(entry)
+        for id, entry in self._waiting.entries(ids):
+            found[id].append(entry)
+        return {id: _total(of_it) for id, of_it in found.items()}
+
+    def _chosen(self, rows: Sequence[_Row], ids: Sequence[int]) -> dict[int, Entry]:
+        """Return one entry with its shape of each of the visitors ``ids`` that ``rows`` have."""
+        asked = frozenset(ids)
         wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
-        for _, row_id, _, part in self._rows:
-            places = part.among(entries.keys())
+        for row in rows:
+            part = self._part(row)
+            places = part.among(asked)
             if places:
-                wanted[row_id] = part, places
+                wanted[row.id] = part, places
+        entries: dict[int, list[Entry]] = {}
         for chunk in chunks(sorted(wanted)):
             query = select(VisitorDay.id, VisitorDay.shapes).where(VisitorDay.id.in_(chunk))
             for row_id, shapes in self._connection.execute(query):
                 part, places = wanted.pop(row_id)
                 for id, entry in part.chosen(places, shapes):
-                    entries[id].append(entry)
-        for visitors in self._waiting.values():
-            for id in entries.keys() & visitors.keys():
-                entries[id].append(entry_of(visitors[id], shaped=True))
-        return {id: _total(found) for id, found in entries.items()}
+                    entries.setdefault(id, []).append(entry)
+        return {id: one_entry(found, shaped=True) for id, found in entries.items()}
 
     def median_ms(self) -> float | None:
         """Return the median that visitors are compared with; None without requests.
@@ -170,40 +211,49 @@ class Visitors:
         if self.scope.endpoint_id is not None:
             total = together(Buckets(self._connection, self.scope).totals().values())
             return total.quantiles((0.5,))[0] if total.hits else None
-        parts: list[bytes] = []
-        for chunk in chunks([row.id for row in self._rows]):
-            query = select(VisitorDay.histogram).where(VisitorDay.id.in_(chunk))
-            parts += self._connection.scalars(query)
-        counts: dict[int, int] = {}
-        for visitors in self._waiting.values():
-            for durations in visitors.values():
-                counted(counts, durations)
-        parts.append(histogram.encode(counts))
+        # As the shapes are: the same figures have the same histogram.
+        parts = [
+            self._kept.find(("histogram", key), partial(self._histogram, rows), _size_of_histogram)
+            for key, rows in self._portions
+        ]
+        parts.append(histogram.encode(self._waiting.counts()))
         return next(iter(histogram.quantiles_of(histogram.add(parts), (0.5,))), None)
+
+    def _histogram(self, rows: Sequence[_Row]) -> bytes:
+        query = select(VisitorDay.histogram).where(VisitorDay.id.in_([row.id for row in rows]))
+        return histogram.merge(self._connection.scalars(query))
 
     def are_known(self) -> bool:
         """Whether any visitor was ever stored."""
         return self._connection.scalar(select(func.min(_NAMES[self.kind].id))) is not None
 
     def _hits(self) -> dict[int, int]:
+        keys = [key for key, _ in self._portions]
+        found = self._kept.find(("all hits", *keys), self._hits_of_rows, self._size_of_all)
+        hits = Counter(found)
+        for waiting in self._waiting:
+            hits.update(waiting.ids)
+        return hits
+
+    def _hits_of_rows(self) -> dict[int, int]:
         hits: dict[int, int] = {}
-        # In portions: of these only the newest one changes, the others are kept.
-        rows = sorted(self._rows, key=lambda row: row.id)
-        for start in range(0, len(rows), _PORTION):
-            some = rows[start : start + _PORTION]
-            # Not the figures themselves: they would be held as well, and are some megabytes.
-            marks = ((row.id, len(row.figures), hash(row.figures)) for row in some)
-            key = ("hits", *chain.from_iterable(marks))
-            found = self._kept.find(key, partial(_added_up, [row.part for row in some]), _size)
+        for key, rows in self._portions:
+            found = self._kept.find(("hits", key), partial(self._added_up, rows), _size)
             if hits:
                 for id, number in found.items():
                     hits[id] = hits.get(id, 0) + number
             else:
                 hits = dict(found)
-        for visitors in self._waiting.values():
-            for id, durations in visitors.items():
-                hits[id] = hits.get(id, 0) + len(durations)
         return hits
+
+    def _added_up(self, rows: Sequence[_Row]) -> dict[int, int]:
+        return _added_up([self._part(row) for row in rows])
+
+    def _part(self, row: _Row) -> Part:
+        return Part(row.figures, self._kept)
+
+    def _size_of_all(self, hits: dict[int, int]) -> int:
+        return _ENTRY_BYTES * len(hits) + _KEY_BYTES * len(self._portions)
 
     def _stored(self) -> Iterable[Sequence[Any]]:
         """Return (version id, id, figures) of the rows that make up the scope."""
@@ -264,30 +314,6 @@ class Visitors:
             conditions.append(VisitorDay.version_id.in_(self.scope.version_ids))
         return conditions
 
-    def _read_waiting(self) -> dict[int, dict[int, list[int]]]:
-        """Return durations in ns by visitor's id, by version id, of what waits in the scope."""
-        query = select(VisitorDelta.version_id, VisitorDelta.payload)
-        if self.scope.version_ids is not None:
-            query = query.where(VisitorDelta.version_id.in_(self.scope.version_ids))
-        start_ms, end_ms, endpoint_id = (
-            self.scope.start_ms,
-            self.scope.end_ms,
-            self.scope.endpoint_id,
-        )
-        column = 2 if self.kind == Kind.GROUP else 3
-        found: dict[int, dict[int, list[int]]] = {}
-        for version_id, payload in self._connection.execute(query).all():
-            visitors = found.setdefault(version_id, {})
-            for visit in visitor_deltas.decode(payload):
-                id = visit[column]
-                if (
-                    id
-                    and start_ms <= visit[0] < end_ms
-                    and (endpoint_id is None or visit[1] == endpoint_id)
-                ):
-                    visitors.setdefault(id, []).append(visit[4])
-        return found
-
     def _search(self, text: str) -> set[int]:
         table = _NAMES[self.kind]
         matches = holds(table.name, text, self._connection.dialect.name)
@@ -300,6 +326,18 @@ class Visitors:
             query = select(table.id, table.name).where(table.id.in_(chunk))
             names.update((id, name) for id, name in self._connection.execute(query))
         return {id: names.get(id, f"(deleted, {id})") for id in ids}
+
+
+def _mark(row: _Row) -> tuple[int, int, int]:
+    return row.id, len(row.figures), hash(row.figures)
+
+
+def _size_of_pairs(found: dict[tuple[int, int], tuple[int, int]]) -> int:
+    return _KEY_BYTES + 2 * _ENTRY_BYTES * len(found)
+
+
+def _size_of_histogram(stored: bytes) -> int:
+    return _KEY_BYTES + len(stored)
 
 
 def _size(hits: dict[int, int]) -> int:
@@ -327,5 +365,5 @@ def _total(entries: Sequence[Entry]) -> Total:
     total.hits = sum(hits)
     total.sum_ms = sum(sums_ns) / _NS_PER_MS
     total.min_ms, total.max_ms = min(mins_ns) / _NS_PER_MS, max(maxs_ns) / _NS_PER_MS
-    total.parts = [entry[4] or histogram_of(entry) for entry in entries]
+    total.parts = histograms_of(entries)
     return total

@@ -1,7 +1,7 @@
 """Keeps what was computed from stored bytes, within a limit, for as long as the process lives.
 
-What is kept is found by the bytes themselves, so it can never be of others: where a day changes its
-bytes are different ones.
+What is kept is found by the bytes themselves, or where there are many by their rows' ids and their
+lengths and hashes, so it can never be of others: where a day changes its bytes are different ones.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ class SourceFrame(NamedTuple):
     source: str
 
 
+_OWN = SourceFrame._fields.index("own")
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """The fields of :class:`fmd_admin.records.Outlier` that have no column of their own."""
@@ -60,6 +63,19 @@ def encode(outlier: Outlier, source: Callable[[Frame], str]) -> bytes:
     text = json.dumps(asdict(detail), separators=(",", ":"), ensure_ascii=False)
     # Half characters come in with environments and names of files; no page could show them.
     return deflate(text.encode("utf-8", "replace"))
+
+
+def stuck(data: bytes) -> tuple[SourceFrame | None, str]:
+    """Return the innermost frame of the host's own code, or of all, and the note.
+
+    It is of what :func:`encode` made; lists do not need the rest.
+    """
+    fields = json.loads(inflate(data))
+    stack = fields["stack"]
+    if not stack:
+        return None, fields["note"]
+    innermost = next((frame for frame in reversed(stack) if frame[_OWN]), stack[-1])
+    return SourceFrame(*innermost), fields["note"]
 
 
 def decode(data: bytes) -> Detail:

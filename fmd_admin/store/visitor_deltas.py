@@ -58,10 +58,17 @@ def decode(data: bytes) -> Iterator[Visit]:
         indexes, *rest = columns
         return zip([days[index] for index in indexes], *rest, strict=True)
     except (ValueError, IndexError, struct.error):
-        raise StoreError(
-            "Waiting requests of visitors cannot be read. "
-            "Run 'flask fmd rebuild-rollups' to compute the rollups again."
-        ) from None
+        raise _unreadable() from None
+
+
+def days_of(data: bytes) -> tuple[int, ...]:
+    """Return the days of the visits of a stored form. Raises StoreError if it cannot be read."""
+    try:
+        _, day_count = _HEAD.unpack_from(data)
+        days: tuple[int, ...] = struct.unpack_from(f"<{day_count}q", data, _HEAD.size)
+    except struct.error:
+        raise _unreadable() from None
+    return days
 
 
 def drop(connection: Connection, goes: Callable[[Visit], bool]) -> None:
@@ -108,3 +115,10 @@ def remove(connection: Connection, ids: Iterable[int]) -> None:
     gone = [{"key": id} for id in ids]
     if gone:
         connection.execute(delete(VisitorDelta).where(VisitorDelta.id == bindparam("key")), gone)
+
+
+def _unreadable() -> StoreError:
+    return StoreError(
+        "Waiting requests of visitors cannot be read. "
+        "Run 'flask fmd rebuild-rollups' to compute the rollups again."
+    )

@@ -49,10 +49,12 @@ BLOCK = 512
 _BLOCKS = b"\0"
 #: One visitor alone is found quickly; for more than this share of all, all are gone through.
 _FEW = 16
+#: The same where their shapes are needed: to take these apart costs more than to find a visitor.
+_FEW_SHAPES = 2
 
 
 #: One visitor: hits, sum, shortest and longest duration in ns, and a stored histogram, which is b""
-#: up to 2 hits (see :func:`histogram_of`). Without a shape the last three are 0, 0, b"". A plain
+#: up to 2 hits (see :func:`histograms_of`). Without a shape the last three are 0, 0, b"". A plain
 #: tuple: there are thousands in a part, and named ones take three times as long.
 Entry = tuple[int, int, int, int, bytes]
 
@@ -105,9 +107,18 @@ def together(entries: Sequence[Entry], shaped: bool) -> Entry:
     return (hits, total, low, high, histogram.encode(counts, pack=False))
 
 
-def histogram_of(entry: Entry) -> bytes:
-    """Return the stored histogram of an entry with a shape."""
-    return entry[4] or histogram.encode(_added({}, entry), pack=False)
+def histograms_of(entries: Iterable[Entry]) -> list[bytes]:
+    """Return stored histograms of all entries, which have a shape: those of few hits in one."""
+    few: dict[int, int] = {}
+    found = []
+    for entry in entries:
+        if entry[4]:
+            found.append(entry[4])
+        else:
+            _added(few, entry)
+    if few:
+        found.append(histogram.encode(few, pack=False))
+    return found
 
 
 def _added(counts: dict[int, int], entry: Entry) -> dict[int, int]:
@@ -270,7 +281,7 @@ class Part:
 
     def chosen(self, places: Sequence[tuple[int, int]], shapes: bytes) -> list[tuple[int, Entry]]:
         """Return (id, entry with its shape) of ``places``, which are (index, id)."""
-        if _FEW * len(places) < len(self.ids):
+        if _FEW_SHAPES * len(places) < len(self.ids):
             return [(id, self.entry(index, shapes)) for index, id in places]
         found = self.entries(shapes)
         return [(id, found[id]) for _, id in places]

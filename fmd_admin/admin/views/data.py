@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import request
 from sqlalchemy import ColumnElement, Connection, Select, select, type_coerce
-from sqlalchemy.orm import contains_eager
 
 from ...read import catalog
 from ...read.scope import Scope
@@ -48,17 +47,8 @@ class MeasuredData(DataView):
     first_sort = ("time", True)
     own_order_key = "time"
 
-    def statement(self) -> Select[Any]:
-        model = self.model
-        return self._joined(select(model)).options(
-            contains_eager(model.endpoint),
-            contains_eager(model.version),
-            contains_eager(model.group),
-            contains_eager(model.client),
-        )
-
-    def export_statement(self) -> Select[Any]:
-        return self._joined(super().export_statement().select_from(self.model))
+    def statement(self, *more: Any) -> Select[Any]:
+        return self._joined(super().statement(*more).select_from(self.model))
 
     def _joined(self, statement: Select[Any]) -> Select[Any]:
         model = self.model
@@ -147,12 +137,14 @@ class OutliersData(MeasuredData):
     )
     filters = request_filters(Outlier)
     own_order = (Outlier.time, Outlier.id)
+    named_by = (Outlier.endpoint_id,)
 
     def __init__(self) -> None:
         super().__init__(Outlier, "Outliers", "data_outliers")
 
-    def row_url(self, row: Outlier) -> str:
-        return self.get_url("outliers.detail", endpoint_id=row.endpoint_id, outlier_id=row.id)
+    def row_url(self, *ids: int) -> str:
+        outlier_id, endpoint_id = ids
+        return self.get_url("outliers.detail", endpoint_id=endpoint_id, outlier_id=outlier_id)
 
 
 class ExceptionsData(MeasuredData):
@@ -176,12 +168,10 @@ class ExceptionsData(MeasuredData):
     )
     filters = request_filters(ExceptionRow)
     own_order = (ExceptionRow.time, ExceptionRow.id)
+    named_by = (ExceptionRow.group_key,)
 
     def __init__(self) -> None:
         super().__init__(ExceptionRow, "Exceptions", "data_exceptions")
-
-    def statement(self) -> Select[Any]:
-        return super().statement().options(contains_eager(ExceptionRow.raised))
 
     def _joined(self, statement: Select[Any]) -> Select[Any]:
         return (
@@ -192,8 +182,9 @@ class ExceptionsData(MeasuredData):
             .outerjoin(Client, Client.id == ExceptionRow.client_id)
         )
 
-    def row_url(self, row: ExceptionRow) -> str:
-        return self.get_url("exceptions.group", group_id=row.group_key, occurrence=row.id)
+    def row_url(self, *ids: int) -> str:
+        occurrence, group_key = ids
+        return self.get_url("exceptions.group", group_id=group_key, occurrence=occurrence)
 
     def row_name(self, row: Any) -> str:
         return f"{row.raised.type}, id {row.id}"
@@ -212,12 +203,14 @@ class ProfilesData(MeasuredData):
     )
     filters = request_filters(Profile)
     own_order = (Profile.time, Profile.id)
+    named_by = (Profile.endpoint_id,)
 
     def __init__(self) -> None:
         super().__init__(Profile, "Profiles", "data_profiles")
 
-    def row_url(self, row: Profile) -> str:
-        return self.get_url("profiler.index", endpoint_id=row.endpoint_id, profile=row.id)
+    def row_url(self, *ids: int) -> str:
+        profile_id, endpoint_id = ids
+        return self.get_url("profiler.index", endpoint_id=endpoint_id, profile=profile_id)
 
 
 class EndpointsData(DataView):
@@ -296,15 +289,8 @@ class GraphValuesData(DataView):
     def __init__(self) -> None:
         super().__init__(CustomGraphValue, "Custom graph values", "data_graph_values")
 
-    def statement(self) -> Select[Any]:
-        return (
-            select(CustomGraphValue)
-            .join(CustomGraph, CustomGraph.id == CustomGraphValue.graph_id)
-            .options(contains_eager(CustomGraphValue.graph))
-        )
-
-    def export_statement(self) -> Select[Any]:
-        found = super().export_statement().select_from(CustomGraphValue)
+    def statement(self, *more: Any) -> Select[Any]:
+        found = super().statement(*more).select_from(CustomGraphValue)
         return found.join(CustomGraph, CustomGraph.id == CustomGraphValue.graph_id)
 
     def elsewhere(self, column: Any) -> Elsewhere | None:
@@ -333,4 +319,4 @@ class GraphValuesData(DataView):
         }
 
     def row_name(self, row: Any) -> str:
-        return f"{row.graph.title}, {self._shown(row, self.columns[0])}: {row.value:g}"
+        return f"{row.graph.title}, {self._time(row.time)}: {row.value:g}"

@@ -22,7 +22,7 @@ from ...store.emptying import Emptying
 from ...store.models import db
 from ...store.types import to_millis
 from .. import csv, format
-from ..links import here, ids_of, onward
+from ..links import here, ids_of, numbered, onward
 from .data_filters import Filter, asked_text, conditions, contains, fields
 from .data_rows import COUNTED, Column, Elsewhere, Found, Order, Wanted, export, find_page
 from .pages import Page, is_admin
@@ -30,6 +30,8 @@ from .pages import Page, is_admin
 DELETE_AT_ONCE = 500
 #: How long one request deletes what hangs on rows; servers end those that take half a minute.
 EMPTYING_S = 8.0
+#: Kinds of columns that hold numbers.
+NUMBERS = frozenset({"ms", "count"})
 #: Methods of the view that answer, and where. All others of Flask-Admin's model view stay out.
 ROUTES = {
     "index_view": "",
@@ -68,6 +70,8 @@ class DataView(Page, ModelView):
     filters: Sequence[Filter] = ()
     #: The columns by which the newest row is the highest; the last one is the key.
     own_order: Sequence[Any] = ()
+    #: What :meth:`row_url` needs besides the key.
+    named_by: Sequence[Any] = ()
     #: The column that follows ``own_order``, if one does.
     own_order_key: str | None = None
     first_sort = ("", False)
@@ -103,13 +107,9 @@ class DataView(Page, ModelView):
 
     # What the lists differ in
 
-    def statement(self) -> Select[Any]:
-        """Return the select of whole rows, with the joins that sorting needs."""
-        return select(self.model)
-
-    def export_statement(self) -> Select[Any]:
-        """Return the select of the columns as they are exported."""
-        return select(*(column.sql for column in self.columns))
+    def statement(self, *more: Any) -> Select[Any]:
+        """Return the select of ``more``, and of the columns behind it."""
+        return select(*more, *(column.sql for column in self.columns))
 
     def elsewhere(self, column: Any) -> Elsewhere | None:  # noqa: ARG002
         """Return the other table that ``column`` is in, or None."""
@@ -135,9 +135,9 @@ class DataView(Page, ModelView):
         """Return what the template needs for what :meth:`look` gave."""
         return {"bar": None}
 
-    def row_url(self, row: Any) -> str:
-        """Return the address of the page that shows a row."""
-        return url_for(f"{self.endpoint}.details_view", id=row.id, back=here())
+    def row_url(self, *ids: int) -> str:
+        """Return the address of the page that shows a row, by its key and its ``named_by``."""
+        return url_for(f"{self.endpoint}.details_view", id=ids[0], back=here())
 
     def row_name(self, row: Any) -> str:
         """Return what a confirmation calls a row."""
@@ -195,7 +195,9 @@ class DataView(Page, ModelView):
         page: str = self.render(
             self.details_template,
             page_title=f"{self.noun[0].capitalize()} {row_id}",
-            facts=[(column.label, self._shown(row, column)) for column in self.columns],
+            facts=[
+                (column.label, self._text(column.kind)(column.get(row))) for column in self.columns
+            ],
             id=row_id,
             back=onward(request.args.get("back"), self.get_url(".index_view")),
             back_path=request.args.get("back", ""),
@@ -212,7 +214,7 @@ class DataView(Page, ModelView):
             wanted = self._wanted(looked, self._asked())
         except ScopeError as error:
             abort(400, str(error))
-        statement = self.export_statement().where(*wanted.all(self.own_order))
+        statement = self.statement().where(*wanted.all(self.own_order))
         rows = export(self.panel.store, statement, self.own_order)
         return csv.stream(self.name.lower(), [column.label for column in self.columns], rows)
 
@@ -267,7 +269,7 @@ class DataView(Page, ModelView):
         own = asked.sort == self.own_order_key
         column = None if own else self.get_sortable_columns()[asked.sort]
         return find_page(
-            self.statement(),
+            self.statement(self.own_order[-1], *self.named_by),
             wanted,
             self.own_order,
             Order(column, asked.descending, None if own else self.elsewhere(column)),
@@ -275,33 +277,35 @@ class DataView(Page, ModelView):
             self.panel.config.values.page_size,
         )
 
-    def _rows(self, rows: Sequence[Any]) -> list[tuple[Any, str, str, list[tuple[str, str]]]]:
-        """Return of each row its id, its address, its first cell, and the others with a class."""
-        first, *others = [
-            (column, "num" if column.kind in {"ms", "count"} else "data-text")
-            for column in self.columns
-        ]
-        return [
-            (
-                row.id,
-                self.row_url(row),
-                self._shown(row, first[0]),
-                [(style, self._shown(row, column)) for column, style in others],
-            )
-            for row in rows
-        ]
+    def _rows(self, rows: Sequence[Any]) -> list[tuple[Any, str, str, list[tuple[bool, str]]]]:
+        """Return of each row its id, its address, its first cell, and the others.
 
-    def _shown(self, row: Any, column: Column) -> str:
-        value = column.get(row)
-        if isinstance(value, datetime):
-            return self._time(value)
-        if column.kind == "ms":
-            return f"{value:,.2f}"
-        return format.NONE if value is None else str(value)
+        A cell is whether it holds a number, and its text.
+        """
+        names = 1 + len(self.named_by)
+        url = numbered(self.row_url, names)
+        # Once for each column: a page has 400 cells and more.
+        kinds = [(column.kind in NUMBERS, self._text(column.kind)) for column in self.columns]
+        found = []
+        for row in rows:
+            cells = [
+                (number, text(value) or format.NONE)
+                for (number, text), value in zip(kinds, row[names:], strict=True)
+            ]
+            found.append((row[0], url(*row[:names]), cells[0][1], cells[1:]))
+        return found
+
+    def _text(self, kind: str) -> Callable[[Any], str]:
+        """Return what makes text of the values of a column of ``kind``."""
+        if kind == "time":
+            zone = self.panel.store.timezone
+            return lambda value: format.NONE if value is None else format.moment(value, zone)
+        if kind == "ms":
+            return "{:,.2f}".format
+        return _plain
 
     def _time(self, moment: datetime) -> str:
-        local = moment.astimezone(self.panel.store.timezone)
-        return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+        return format.moment(moment, self.panel.store.timezone)
 
     def _number(self, count: int) -> str:
         return f"{count:,} {self.noun[count != 1]}"
@@ -347,7 +351,7 @@ class DataView(Page, ModelView):
             heads.append(
                 {
                     "label": column.label,
-                    "number": column.kind in {"ms", "count"},
+                    "number": column.kind in NUMBERS,
                     "direction": direction if chosen else None,
                     "url": self._here(
                         "index_view", sort=column.key, desc=str(int(descending)), page=None
@@ -370,6 +374,10 @@ class DataView(Page, ModelView):
             "csv": self._here("data_csv", page=None, sort=None, desc=None),
             "clear": self.get_url(".index_view"),
         }
+
+
+def _plain(value: Any) -> str:
+    return format.NONE if value is None else str(value)
 
 
 def further_back(scope: Scope, since: datetime) -> dict[str, str] | None:

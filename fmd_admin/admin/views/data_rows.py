@@ -20,7 +20,7 @@ EXPORT_CHUNK = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: what it sorts by and exports in SQL, and its value of a model's row.
+    """A column of a list: its value in SQL, and that of a whole row of the model.
 
     ``kind`` is "text", "time", "count" or "ms".
     """
@@ -34,7 +34,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of rows. ``total`` counts up to ``COUNTED``; ``more`` says that there are more.
+    """A page of rows as :func:`find_page` was asked for them.
+
+    ``total`` counts up to ``COUNTED``; ``more`` says that there are more.
 
     ``since`` is set where only the ``COUNTED`` newest rows were looked through: the value of the
     list's own order from which on that was done.
@@ -100,7 +102,7 @@ def find_page(
     page: int,
     size: int,
 ) -> Found:
-    """Read one page of ``statement`` through the session.
+    """Read one page of ``statement``, whose first column is the key, through the session.
 
     ``own_order`` are the columns by which the newest row is the highest; the last one is the
     key. What has no index is looked for among the ``COUNTED`` newest rows, and sorted among the
@@ -124,7 +126,7 @@ def find_page(
     # First the keys alone: rows that are skipped or sorted out are not put together.
     keys = keys.limit(size).offset((page - 1) * size)
     ids = db.session.scalars(keys).all()
-    rows = {row.id: row for row in db.session.scalars(statement.where(key.in_(ids)))}
+    rows = {row[0]: row for row in db.session.execute(statement.where(key.in_(ids)))}
     shown = [rows[id] for id in ids if id in rows]
     return Found(shown, min(total, COUNTED), total > COUNTED, page, pages, since)
 

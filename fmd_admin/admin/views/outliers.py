@@ -14,7 +14,7 @@ from ...read.callgraph import Line
 from ...read.outliers import COLUMNS, SORTS, OutlierInfo
 from ...store.outlier_detail import SourceFrame
 from .. import csv, curl
-from ..links import panel_url
+from ..links import numbered, panel_url
 from . import measured
 from .data_rows import export
 from .pages import Page, endpoint_tabs, range_suffix
@@ -62,9 +62,8 @@ class OutliersPage(Page):
                 pager=measured.pager(result.page, result.pages),
                 page_size=asked.page_size,
                 settings=self.panel.config.values,
-                row_url=lambda row: panel_url(
-                    "outliers.detail", endpoint_id=row.endpoint_id, outlier_id=row.id
-                ),
+                row_url=numbered(_detail_url, 2),
+                endpoint_url=numbered(_endpoint_url),
                 csv_url=panel_url("outliers.data_csv", endpoint_id=endpoint_id),
             )
 
@@ -115,6 +114,14 @@ def runs(stack: list[SourceFrame]) -> list[Run]:
         return "" if frame.own else Line(frame.file, 0, "", "", False).library
 
     return [Run(name, list(frames)) for name, frames in groupby(reversed(stack), owner)]
+
+
+def _detail_url(endpoint_id: int, outlier_id: int) -> str:
+    return panel_url("outliers.detail", endpoint_id=endpoint_id, outlier_id=outlier_id)
+
+
+def _endpoint_url(endpoint_id: int) -> str:
+    return panel_url("outliers.index", endpoint_id=endpoint_id)
 
 
 def _command(found: OutlierInfo) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ...read import profiler
 from ...read.profiler import COLUMNS, SORTS, ProfiledRequest
 from .. import csv
-from ..links import panel_url, parse_id
+from ..links import numbered, panel_url, parse_id
 from . import graph_files, measured
 from .data_rows import export
 from .pages import Page, endpoint_tabs, range_suffix
@@ -61,7 +61,7 @@ class ProfilerPage(Page):
                 heads=measured.heads(COLUMNS, SORTS, asked),
                 pager=measured.pager(result.page, result.pages),
                 page_size=LIST_ROWS,
-                open_url=lambda id: measured.here(profile=str(id)),
+                open_url=numbered(_open_url),
                 csv_url=panel_url("profiler.list_csv", endpoint_id=endpoint_id),
             )
 
@@ -110,6 +110,10 @@ class ProfilerPage(Page):
         return graph_files.links(
             "profiler", keep_range=False, endpoint_id=found.endpoint_id, profile_id=found.id
         )
+
+
+def _open_url(profile_id: int) -> str:
+    return measured.here(profile=str(profile_id))
 
 
 def _asked_profile() -> int | None:

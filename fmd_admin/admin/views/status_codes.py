@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from flask import Response, url_for
@@ -21,7 +22,7 @@ from ...read.status_codes import (
     name_of,
 )
 from .. import csv, format
-from ..links import here, requests_behind
+from ..links import here, numbered, panel_url, requests_behind
 from . import measured
 from .charts_page import ChartsPage, NamedPart
 from .data_rows import export
@@ -188,8 +189,19 @@ class StatusCodesPage(ChartsPage):
             "page_size": asked.page_size,
             "all_url": requests_behind(endpoint=name, status=ERRORS),
             "errors_csv_url": self.get_url("status_codes.errors_csv", **ids),
-            "status_url": lambda row: requests_behind(
-                endpoint=row.endpoint, status=str(row.status)
-            ),
-            "row_url": lambda row: url_for("requests.details_view", id=row.id, back=here()),
+            "status_url": cache(_status_url),
+            "endpoint_url": numbered(_endpoint_url),
+            "row_url": numbered(_row_url),
         }
+
+
+def _status_url(endpoint: str, status: int) -> str:
+    return requests_behind(endpoint=endpoint, status=str(status))
+
+
+def _endpoint_url(endpoint_id: int) -> str:
+    return panel_url("status_codes.index", endpoint_id=endpoint_id)
+
+
+def _row_url(request_id: int) -> str:
+    return url_for("requests.details_view", id=request_id, back=here())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -115,6 +116,31 @@ def test_merging_changes_nothing_that_is_read(world: World) -> None:
     with world.store.write() as connection:
         assert merge_deltas(connection, world.zone) > 0
     assert everything() == before
+
+
+def test_statuses_are_those_of_the_rows_also_when_days_change(world: World) -> None:
+    # What a process keeps of the days is older than the merge then, and the same the third time.
+    for merged in (False, True, False):
+        if merged:
+            with world.store.write() as connection:
+                assert merge_deltas(connection, world.zone) > 0
+        for args in RANGES:
+            scope = world.scope(**args)
+            rows = world.inside(scope)
+            with world.store.read() as connection:
+                names = endpoint_names(connection)
+                buckets = Buckets(connection, scope)
+                by_endpoint = buckets.statuses("endpoint_id")
+                by_version = buckets.statuses("version_id")
+                by_moment = buckets.statuses("moment")
+            found = {names[key]: counts for key, counts in by_endpoint.items()}
+            assert found == {
+                name: Counter(row.status for row in of_it)
+                for name, of_it in count_by(rows, lambda row: row.endpoint).items()
+            }
+            expected = Counter(row.status for row in rows)
+            assert sum(map(Counter, by_version.values()), Counter()) == expected
+            assert sum(map(Counter, by_moment.values()), Counter()) == expected
 
 
 def _summed(items: object) -> dict[object, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -12,12 +13,14 @@ from fmd_admin.read.scope import Scope
 from fmd_admin.read.visitor_performance import VisitorPerformance, visitor_performance
 from fmd_admin.read.visitor_versions import VisitorVersions, visitor_versions
 from fmd_admin.read.visitors import OTHER_NAME, Visitors, Wanted, whole_days
+from fmd_admin.records import Batch, Row
 from fmd_admin.store import visitor_weeks, visitors
 from fmd_admin.store.calendar import Calendar
 from fmd_admin.store.kept import Kept
 from fmd_admin.store.store import Store
 from fmd_admin.store.visitor_models import Kind
 from fmd_admin.store.visitor_parts import OTHER
+from fmd_admin.store.writer import BatchWriter
 
 from .conftest import MakeWorld
 from .data import ZONES_AND_DAYS, Measured, World, count_by, quantile
@@ -255,6 +258,42 @@ def test_who_came_at_another_time_is_known(world_in: MakeWorld) -> None:
     scope = world.scope(since="2026-01-01T00:00", to="2026-01-02T00:00")
     assert by_version(world, scope, Kind.GROUP).known
     assert performance(world, scope).known
+
+
+@pytest.mark.every_engine
+def test_what_is_kept_is_never_of_days_as_they_were(world: World) -> None:
+    scopes = [world.scope(range="30d"), world.scope(endpoint_id(world, "shop.item"), range="30d")]
+
+    def check() -> None:
+        for scope in scopes:
+            rows = whole(world, scope)
+            if scope.endpoint_id is not None:
+                rows = [row for row in rows if row.endpoint == "shop.item"]
+            for kind in Kind:
+                check_versions(world, scope, kind, rows)
+            check_boxes(performance(world, scope), rows)
+
+    check()
+    sum_days(world)
+    check()
+    # The same visitors once more in the same days, and new ones in them.
+    late = [
+        dataclasses.replace(row, duration_ms=2 * row.duration_ms, group=row.group and group)
+        for row in world.rows[::9]
+        for group in (row.group, "new")
+    ]
+    writer = BatchWriter(world.store, lambda: 1)
+    for version in ("1.0", "2.0"):
+        part = [row for row in late if row.version == version]
+        world.rows.extend(part)
+        stored = [
+            Row(row.time_ms, row.endpoint, row.duration_ms, row.status, "GET", row.group, row.ip)
+            for row in part
+        ]
+        writer.write(Batch(f"late {version}", 1, version, stored))
+    check()
+    visitors.tend(world.store, bool, at=1)
+    check()
 
 
 def test_all_that_is_kept_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
