@@ -6,6 +6,7 @@ Or several in one process, each below its name, with the same functions as views
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ def _together(names: list[str]) -> Any:
         app.view_functions.update(views)
         kind, level = name.split("-")[:2]
         mounted[f"/{name}"] = _watched(app, kind, int(level), str(folder / name))
+        app.add_url_rule("/flush", "flush", partial(_flush, app))
     return DispatcherMiddleware(Flask("none"), mounted)
+
+
+def _flush(app: Flask) -> str:
+    if "fmd_admin" in app.extensions:
+        app.extensions["fmd_admin"].recorder.flush()
+    return "stored"
 
 
 def _watched(app: Flask, kind: str, level: int, folder: str) -> Flask:
