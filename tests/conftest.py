@@ -23,7 +23,7 @@ from fmd_admin.store import schema
 from fmd_admin.store.store import Store
 
 from .database_servers import SERVERS, DatabaseServer
-from .prepared import EmptyDatabase, keep_url_builders
+from .prepared import EmptyDatabase, keep_url_builders, make_tables
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
 from .turns import Turns
 
@@ -34,6 +34,9 @@ _SETTLE_S = 5.0
 #: Tests below these folders can be run on every kind of database.
 _ON_EVERY_ENGINE = ("tests/unit/store", "tests/unit/read", "tests/unit/jobs")
 _ENGINES = ("sqlite", *SERVERS)
+#: What begins with the tables of this version.
+_BEGIN_WITH_TABLES = {"store", "bind", "world_in"}
+_EMPTY = "fmd_empty"
 _TURNS = pytest.StashKey[Turns]()
 
 
@@ -117,6 +120,7 @@ class DatabaseServers:
 
     def __init__(self) -> None:
         self._started: dict[str, DatabaseServer] = {}
+        self._with_tables: set[str] = set()
 
     def get(self, engine: str) -> DatabaseServer:
         """The running server of an engine; skips a test (in CI: fails it) that cannot have it."""
@@ -128,6 +132,23 @@ class DatabaseServers:
             self._started[engine] = server
             server.start()
         return self._started[engine]
+
+    def new_database(self, engine: str, folder: Path, *, with_tables: bool) -> str:
+        """Make a database for the test of ``folder``, and return its name.
+
+        The tables are migrated once a server, and copied.
+        """
+        server = self.get(engine)
+        name = f"fmd_{uuid.uuid4().hex}"
+        if not with_tables:
+            url = server.create_database(name)
+        else:
+            if engine not in self._with_tables:
+                make_tables(folder, server.create_database(_EMPTY))
+                self._with_tables.add(engine)
+            url = server.copy_database(_EMPTY, name)
+        (folder / DATABASE_URL).write_text(url.render_as_string(hide_password=False))
+        return name
 
     def processes(self) -> set[int]:
         """The ids of the servers' main processes."""
@@ -156,13 +177,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     if name == "sqlite":
         yield name
         return
-    server: DatabaseServer = request.getfixturevalue("database_servers").get(name)
-    database = f"fmd_{uuid.uuid4().hex}"
-    url = server.create_database(database)
+    servers: DatabaseServers = request.getfixturevalue("database_servers")
     folder: Path = request.getfixturevalue("tmp_path")
-    (folder / DATABASE_URL).write_text(url.render_as_string(hide_password=False))
+    with_tables = bool(_BEGIN_WITH_TABLES & set(request.fixturenames))
+    database = servers.new_database(name, folder, with_tables=with_tables)
     yield name
-    server.drop_database(database)
+    servers.get(name).drop_database(database)
 
 
 def _children_of(parent: int) -> set[int]:

@@ -14,10 +14,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
-from sqlalchemy import NullPool, create_engine
+import pymysql
+from pymysql.constants import CLIENT
+from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
@@ -43,6 +46,8 @@ class DatabaseServer:
         self.port = free_port()
         self.log = self.folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        #: By database. They keep no connection, only what each asks the server for at first.
+        self._engines: dict[str, Engine] = {}
 
     @classmethod
     def missing(cls) -> bool:
@@ -107,8 +112,11 @@ class DatabaseServer:
 
     def execute(self, *statements: str, database: str = "") -> None:
         """Run statements, each in a transaction of its own."""
-        engine = create_engine(self.url(database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
+        if database not in self._engines:
+            self._engines[database] = create_engine(
+                self.url(database), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+            )
+        with self._engines[database].connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
@@ -119,6 +127,10 @@ class DatabaseServer:
 
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name}")
+
+    def copy_database(self, source: str, name: str) -> URL:
+        """Make a database that is the same as ``source``, which nobody uses nor changes."""
+        raise NotImplementedError
 
     def _user(self) -> list[str]:
         """Options of setpriv for the user the server runs as."""
@@ -192,6 +204,10 @@ class PostgreSQL(DatabaseServer):
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def copy_database(self, source: str, name: str) -> URL:
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+        return self.url(name)
+
 
 class MariaDB(DatabaseServer):
     package = "mariadb-server"
@@ -199,6 +215,10 @@ class MariaDB(DatabaseServer):
     options: tuple[str, ...] = ()
     #: Whose the server and its files are.
     owner = getpass.getuser()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dumps: dict[str, str] = {}
 
     @classmethod
     def missing(cls) -> bool:
@@ -228,6 +248,28 @@ class MariaDB(DatabaseServer):
             *("--character-set-server=utf8mb4", "--innodb-autoinc-lock-mode=2"),
             *self.options,
         ]
+
+    def copy_database(self, source: str, name: str) -> URL:
+        if source not in self._dumps:
+            self._dumps[source] = self._dump(source)
+        url = self.create_database(name)
+        address = url.translate_connect_args(username="user")
+        connection = pymysql.connect(
+            **address, autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS
+        )
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(self._dumps[source])
+            while cursor.nextset():
+                pass
+        return url
+
+    def _dump(self, name: str) -> str:
+        command = [
+            *("mariadb-dump", "--no-defaults", "--host=127.0.0.1", f"--port={self.port}"),
+            *("--user=root", "--default-character-set=utf8mb4", "--skip-comments"),
+            *("--skip-add-drop-table", "--skip-add-locks", name),
+        ]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 SERVERS: dict[str, type[DatabaseServer]] = {"postgresql": PostgreSQL, "mariadb": MariaDB}

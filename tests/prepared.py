@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 from werkzeug.routing import Rule
 
 from fmd_admin.store import schema
 
 from .support import database_url, new_store
+
+
+def make_tables(folder: Path, url: URL) -> None:
+    """Make the tables of this version in the database of ``url``."""
+    store = new_store(folder, database=url.render_as_string(hide_password=False))
+    schema.migrate(store)
+    store.close()
 
 
 class EmptyDatabase:

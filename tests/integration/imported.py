@@ -3,4 +3,5 @@
 It is not ``--preload``: the module of the app is imported by each process, which binds for itself.
 """
 
-import fmd_admin.admin.site  # noqa: F401
+import fmd_admin.admin.site
+import fmd_admin.store.migrating  # noqa: F401

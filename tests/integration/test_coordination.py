@@ -34,6 +34,8 @@ IN_FORCE_S = 2.0
 TICKS = 5
 #: For eight processes of a busy machine to start.
 STARTED_S = 180.0
+#: Between two requests to processes that start: they need the processors more than these.
+PAUSE_S = 0.01
 APP = """
 import os, time
 from flask import Flask
@@ -97,6 +99,7 @@ def wake_all(server: Server) -> tuple[set[str], int]:
         assert time.monotonic() < deadline, server.log
         found.add(ask(server))
         sent += 1
+        time.sleep(PAUSE_S)
     return found, sent
 
 
