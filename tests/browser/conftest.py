@@ -7,7 +7,6 @@ in the main thread, and tests of other folders need that thread without one.
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +28,6 @@ from . import cdn
 from .site import NEWER, Site, fill, history, shop, whole_files
 from .visitor import Visitor
 
-#: Chromium without windows and toolbars, which are most of its work in the tests.
-SHELL = "/usr/bin/chromium-headless-shell"
 #: For the slowest of machines; nothing waits that long where things work.
 TIMEOUT_MS = 15_000
 #: The longest that a test takes.
@@ -55,12 +52,11 @@ def cdn_files() -> Mapping[str, bytes]:
 @pytest.fixture(scope="package")
 def chromium(cdn_files: Mapping[str, bytes]) -> Iterator[Browser]:
     """The browser, with a new profile in a temporary folder (Playwright makes and removes it)."""
-    program = SHELL if Path(SHELL).exists() and "CHROMIUM" not in os.environ else CHROMIUM
-    if not Path(program).exists():
-        missing(f"There is no Chromium at {program}", "apt-get install chromium-headless-shell")
+    if not Path(CHROMIUM).exists():
+        missing(f"There is no Chromium at {CHROMIUM}", "apt-get install chromium")
     expect.set_options(timeout=TIMEOUT_MS)
     with cdn.serve(cdn_files) as to_cdn, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS + to_cdn)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS + to_cdn)
         yield browser
         browser.close()
 
