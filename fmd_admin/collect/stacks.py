@@ -11,7 +11,7 @@ variables are left alone: Python copies all of them, and the copies would live o
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from threading import get_ident
 from types import CodeType, CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -85,9 +85,10 @@ class Stacks:
         found: list[tuple[WatchedExchange, Walked | None]] = []
         for thread, exchanges in wanted.items():
             found.extend(self.find(thread, exchanges, tops))
-        met = {exchange for exchange, _ in found}
-        for exchanges in wanted.values():
-            found.extend((exchange, None) for exchange in exchanges if exchange not in met)
+        if len(found) < sum(map(len, wanted.values())):
+            met = {exchange for exchange, _ in found}
+            for exchanges in wanted.values():
+                found.extend((exchange, None) for exchange in exchanges if exchange not in met)
         return found
 
     def find(
@@ -95,30 +96,31 @@ class Stacks:
         thread: int,
         wanted: Collection[WatchedExchange],
         tops: Mapping[int, FrameType],
-    ) -> Iterator[tuple[WatchedExchange, Walked]]:
-        """Yield the stack of each of ``wanted`` that is on ``thread``, innermost request first.
+    ) -> list[tuple[WatchedExchange, Walked]]:
+        """Return the stack of each of ``wanted`` that is on ``thread``, innermost request first.
 
         ``wanted`` is in the order of their starts, ``tops`` what :func:`sys._current_frames` gave.
         A stack is whole: from the border's callee to the innermost line.
         """
         call, send, close = self._call, self._send, self._close
-        to_sync = self._to_sync or self._find_to_sync()
+        to_sync = self._to_sync
+        if to_sync is None and "asgiref.sync" in sys.modules:
+            to_sync = self._find_to_sync()
         # The border of one that was given up may be gone, and a later one's be in its place.
         borders = {exchange.border: exchange for exchange in wanted}
-        left = len(borders)
+        met: list[tuple[WatchedExchange, Walked]] = []
         inner: Walked = []
         frame = tops.get(thread)
         for _ in range(_MAX_WALK):
             if frame is None:
-                return
+                break
             code = frame.f_code
             if code is call or code is send or code is close:
                 found = borders.get(id(frame))
                 if found is not None and (found.body is None) is (code is call):
-                    yield found, inner[::-1]
-                    left -= 1
-                    if not left:
-                        return
+                    met.append((found, inner[::-1]))
+                    if len(met) == len(borders):
+                        break
             elif code is to_sync:
                 # What waits here in this thread says nothing; the coroutine runs elsewhere.
                 inner = self._coroutine(_awaited(frame), tops)
@@ -126,6 +128,7 @@ class Stacks:
             module = None if code.co_filename.endswith(".py") else frame.f_globals
             inner.append((code, frame.f_lasti, module))
             frame = frame.f_back
+        return met
 
     def _find_to_sync(self) -> CodeType | None:
         """asgiref is imported by Flask with the first async view."""

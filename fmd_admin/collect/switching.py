@@ -22,7 +22,10 @@ ALONE_S = 0.00005
 #: With several: they would take it from each other as often, and each change costs time. An odd
 #: number, so that nobody takes a host's own choice for it.
 AMONG_OTHERS_S = 0.001001
-_OURS_US = frozenset(round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
+#: Both as Python tells them, and no host's: ours, or those of another app's watcher.
+_OURS = frozenset(1e-6 * round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
+#: Python cuts what it is told to whole microseconds: the host's 0.1 s would shrink each time.
+_HALF_US = 0.5e-6
 
 
 class SwitchInterval:
@@ -40,27 +43,17 @@ class SwitchInterval:
         now = sys.getswitchinterval()
         target = ALONE_S if alone else AMONG_OTHERS_S
         if now > target:
-            if not _is_a_watchers(now):
+            if now not in _OURS:
                 self._before = now
-            _set(target)
+            sys.setswitchinterval(target + _HALF_US)
 
     def restore(self) -> None:
         """Put back what was there, unless the host has chosen another one meanwhile."""
-        if self._before is not None:
-            before, self._before = self._before, None
-            if _is_a_watchers(sys.getswitchinterval()):
-                _set(before)
-
-
-def _is_a_watchers(interval_s: float) -> bool:
-    """Tell whether it is ours, or that of another app's watcher, and no host's."""
-    # Python knows it in whole microseconds.
-    return round(interval_s * 1e6) in _OURS_US
-
-
-def _set(interval_s: float) -> None:
-    # Python cuts it to whole microseconds: the host's 0.1 s would shrink each time.
-    sys.setswitchinterval(interval_s + 0.5e-6)
+        before = self._before
+        if before is not None:
+            self._before = None
+            if sys.getswitchinterval() in _OURS:
+                sys.setswitchinterval(before + _HALF_US)
 
 
 #: Bounds of what is learnt about lateness. Who holds the interpreter for longer has no processor,

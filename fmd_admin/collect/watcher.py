@@ -58,8 +58,8 @@ class Watcher:
         self.active: dict[WatchedExchange, int] = {}
         #: Those that are profiled and have ended while a look was late: it is about them too.
         self.ended: deque[Ended] = deque(maxlen=MAX_ENDED)
-        #: None: nothing is profiled.
-        self.period_s: float | None = None
+        #: The mean time between two samples; 0: nothing is profiled.
+        self.period_ns = 0
         self.rhythm = Rhythm()
         self._interval = SwitchInterval()
         self._lateness = Lateness()
@@ -80,6 +80,8 @@ class Watcher:
         self._machine: Machine | None = None
         self._load: Load | None = None
         self._pause_ns = MIN_PAUSE_NS
+        #: Whether some are not profiled, and have limits.
+        self._others = False
         self._kept_up_ns = self._busy_ns = 0
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
@@ -92,7 +94,7 @@ class Watcher:
                 return
             if self._thread is None and not self._start():
                 return
-            if self.period_s is not None:
+            if self.period_ns:
                 # Or the thread would get the interpreter only 5 ms into the request, or, with
                 # others that calculate, after a turn of each. It shortens and restores by itself
                 # from where ``asleep`` is unset.
@@ -171,11 +173,7 @@ class Watcher:
     def _begin_anew(self) -> None:
         now_ns = perf_counter_ns()
         self._busy_ns = now_ns
-        self.rhythm.begin_anew(now_ns, self._period_ns() or MIN_PAUSE_NS)
-
-    def _period_ns(self) -> int:
-        """Return the mean time between two samples; 0: nothing is profiled."""
-        return int((self.period_s or 0) * 1e9)
+        self.rhythm.begin_anew(now_ns, self.period_ns or MIN_PAUSE_NS)
 
     def _pause(self) -> bool:
         """Wait until the next look; False to end."""
@@ -186,7 +184,7 @@ class Watcher:
             if not self._sleep():
                 return False
             self._begin_anew()
-        if self.period_s is None:
+        if not self.period_ns:
             self._bell.acquire(True, max(self.rhythm.due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
             return not self._closed
         self._rest(self._lateness.until_wake_s(self.rhythm.due_ns))
@@ -228,7 +226,7 @@ class Watcher:
         # gets it after a while, however far we are.
         found = self._stacks.look(self._wanted()) if self.active else []
         now_ns = perf_counter_ns()
-        look = self.rhythm.look(now_ns, self._period_ns())
+        look = self.rhythm.look(now_ns, self.period_ns)
         for exchange, stack in found:
             self._note(exchange, stack, now_ns, look)
         while self.ended:
@@ -236,19 +234,24 @@ class Watcher:
             weight_ns = look.weight_of(start_ns, end_ns)
             if weight_ns is not None:
                 trace().note([], weight_ns, self._stacks.host_part)
-        in_ns = self._next_look_ns(now_ns)
-        self.rhythm.go_on(now_ns, in_ns, sampled=self.period_s is not None)
+        # What is profiled is looked at in any case.
+        in_ns = self._next_look_ns(now_ns) if self._others or not self.period_ns else FORGET_NS
+        self.rhythm.go_on(now_ns, in_ns, sampled=self.period_ns > 0)
         self._load = None
-        self._keep_up(now_ns)
+        if now_ns - self._kept_up_ns >= KEEP_UP_NS:
+            self._keep_up(now_ns)
 
     def _wanted(self) -> dict[int, list[WatchedExchange]]:
         """Return the requests whose stack is needed now, by thread, the oldest first."""
         now_ns = perf_counter_ns()
         wanted: dict[int, list[WatchedExchange]] = {}
+        self._others = False
         for exchange, thread in self.active.copy().items():
             trace = exchange.trace
+            if trace is not None and trace.tree is None:
+                self._others = True
             if (
-                self.period_s is not None
+                self.period_ns > 0
                 if trace is None
                 else trace.tree is not None or _is_due(trace, now_ns - exchange.start_ns)
             ):
@@ -257,8 +260,7 @@ class Watcher:
 
     def _next_look_ns(self, now_ns: int) -> int:
         """Begin notes on new requests; return the time until the next one passes its limit."""
-        # What is profiled is looked at in any case.
-        next_ns = self._pause_ns if self.period_s is None else FORGET_NS
+        next_ns = FORGET_NS if self.period_ns else self._pause_ns
         for exchange in self.active.copy():
             trace = exchange.trace or self._begin(exchange, now_ns)
             if trace is not None and trace.look_at_ns is not None and trace.tree is None:
@@ -324,8 +326,6 @@ class Watcher:
 
     def _keep_up(self, now_ns: int) -> None:
         """What is done once a second only."""
-        if now_ns - self._kept_up_ns < KEEP_UP_NS:
-            return
         self._kept_up_ns = now_ns
         lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
         self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)

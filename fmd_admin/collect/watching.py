@@ -84,7 +84,7 @@ class Watch:
         self.unseen = Unseen(self)
         self.means.apply(constant, min_ms)
         self._cap.per_minute = outliers_per_minute
-        self.watcher.period_s = rules.period_ms / 1000 if rules.highest >= 3 else None
+        self.watcher.period_ns = int(rules.period_ms * 1e6) if rules.highest >= 3 else 0
         self.watcher.retire(not self.is_on)
 
     def learn(self, rows: Iterable[Row]) -> None:
