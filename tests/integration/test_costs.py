@@ -161,8 +161,9 @@ def test_calls_of_a_request(bind: Callable[..., Bound], level: int) -> None:
     bound.app.add_url_rule("/", "index", lambda: "hello")
     bound.app.add_url_rule("/stream", "stream", lambda: Response(iter((b"hello",))))
     for path, bounds in (("/", CALLS), ("/stream", CALLS_OF_A_STREAM)):
-        # The first ones open the spool, start threads and fill caches.
-        found = [calls(partial(call, bound.app, [environ(path)])) for _ in range(8)][3:]
+        # The first ones open the spool, start threads and fill caches. At level 3 those that end
+        # while a look is due are noted for it: there are enough for some in between.
+        found = [calls(partial(call, bound.app, [environ(path)])) for _ in range(300)][3:]
         least = min(found, key=lambda one: one.total())
         assert 1 <= least.total() <= bounds[level], (path, least)
 
