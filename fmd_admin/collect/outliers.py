@@ -154,7 +154,8 @@ def texts_of(environ: dict[str, Any]) -> dict[str, str]:
         if isinstance(key, str) and isinstance(value, (str, bool, int)):
             try:
                 texts[key] = value if type(value) is str else str(value)
-            except Exception:  # noqa: BLE001, S112 - a type of the host's; nothing to keep
+            except Exception:  # noqa: BLE001, S112 - no fault of ours, so it is not counted:
+                # a type of the host's that cannot be made text; the outlier is kept without it.
                 continue
     return texts
 

@@ -22,8 +22,8 @@ ALONE_S = 0.00005
 #: With several: they would take it from each other as often, and each change costs time. An odd
 #: number, so that nobody takes a host's own choice for it.
 AMONG_OTHERS_S = 0.001001
-#: Both as Python tells them, and no host's: ours, or those of another app's watcher.
-_OURS = frozenset(1e-6 * round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
+#: Both in µs, as Python keeps them, and no host's: ours, or those of another app's watcher.
+_OURS_US = frozenset(round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
 #: Python cuts what it is told to whole microseconds: the host's 0.1 s would shrink each time.
 _HALF_US = 0.5e-6
 
@@ -43,7 +43,7 @@ class SwitchInterval:
         now = sys.getswitchinterval()
         target = ALONE_S if alone else AMONG_OTHERS_S
         if now > target:
-            if now not in _OURS:
+            if round(now * 1e6) not in _OURS_US:
                 self._before = now
             sys.setswitchinterval(target + _HALF_US)
 
@@ -52,7 +52,7 @@ class SwitchInterval:
         before = self._before
         if before is not None:
             self._before = None
-            if sys.getswitchinterval() in _OURS:
+            if round(sys.getswitchinterval() * 1e6) in _OURS_US:
                 sys.setswitchinterval(before + _HALF_US)
 
 

@@ -1,7 +1,8 @@
 """Keeps what was computed from stored bytes, within a limit, for as long as the process lives.
 
-What is kept is found by the bytes themselves, or where there are many by their rows' ids and their
-lengths and hashes, so it can never be of others: where a day changes its bytes are different ones.
+What is kept is found by the bytes themselves: where a day changes its bytes are different ones.
+Where they are megabytes it is found by their rows' ids, lengths and hashes, which differ as well,
+but for one change of a row in 2^64.
 """
 
 from __future__ import annotations
