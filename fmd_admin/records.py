@@ -38,7 +38,7 @@ class Detail(Protocol):
     weight: int
 
     def add_to(self, batch: Batch, row: Row) -> None:
-        """Put what was seen of the request that became ``row`` into ``batch``."""
+        """Put what was seen of the request into ``batch``; its ``row`` is the last one there."""
 
 
 @dataclass(slots=True)
@@ -190,7 +190,9 @@ class Batch:
 
     With a spool ``sequence`` is the number of the last record and ``first`` that of the first one;
     without, it counts batches and ``first`` is None. ``left_over``: of a process that is dead.
-    ``writer`` names the process incarnation (new after a fork). ``touched`` holds the last
+    ``writer`` names the process incarnation (new after a fork). ``unsampled`` are profiles that no
+    sample met, most of those of short requests: the place in ``rows``, and the period asked for in
+    ms. ``touched`` holds the last
     request of endpoints at level 0 (endpoint → UTC ms). ``version`` is the host app's. ``left_out``
     counts outliers over the cap, which are not stored (endpoint → number). ``raised`` counts all
     exceptions, also those that are not in ``exceptions``: by key, endpoint and the quarter of an
@@ -203,6 +205,7 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     touched: dict[str, int] = field(default_factory=dict)
     profiles: list[Profile] = field(default_factory=list)
+    unsampled: list[tuple[int, float]] = field(default_factory=list)
     outliers: list[Outlier] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     exceptions: list[Occurrence] = field(default_factory=list)

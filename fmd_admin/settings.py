@@ -98,7 +98,7 @@ class Settings:
     )
     page_size: int = number(50, 10, 500, "Rows on a page of a table.", runtime=True)
     flush_interval_s: float = number(
-        0.5, 0.05, 1.0, "Pause between two writes of the buffer.", unit="seconds"
+        0.9, 0.05, 1.0, "Pause between two writes of the buffer.", unit="seconds"
     )
     buffer_size: int = number(
         50_000,

@@ -15,7 +15,6 @@ from .exchange import Exchange, unannounced
 from .frames import Frames
 from .means import Means
 from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
-from .sampler import to_profile
 from .stacks import Stacks
 from .tracing import Ended, Rules, Trace
 from .watcher import Watcher
@@ -283,11 +282,10 @@ class Unseen:
         self._period_ms = watch.rules.period_ms
         self.weight = 0
 
-    def add_to(self, batch: Batch, row: Row) -> None:
+    def add_to(self, batch: Batch, row: Row) -> None:  # noqa: ARG002 - as others do
         """Make a profile without samples. Runs in the flusher."""
-        watch = self._watch
-        if not watch.watcher.unavailable:
-            batch.profiles.append(to_profile(None, row, self._period_ms, watch.frames))
+        if not self._watch.watcher.unavailable:
+            batch.unsampled.append((len(batch.rows) - 1, self._period_ms))
 
 
 class Detail:
@@ -341,12 +339,11 @@ class Detail:
             # A look that began before the request ended may still be writing.
             watch.watcher.settle()
         if self._profiled:
-            frames, period_ms = watch.frames, self._period_ms
-            batch.profiles.append(
-                to_profile(None, row, period_ms, frames)
-                if trace is None
-                else trace.profile(row, period_ms, frames, watch.host_part)
-            )
+            if trace is None:
+                batch.unsampled.append((len(batch.rows) - 1, self._period_ms))
+            else:
+                profile = trace.profile(row, self._period_ms, watch.frames, watch.host_part)
+                batch.profiles.append(profile)
         if self._facts is not None:
             note = watch.watcher.unavailable or (
                 NOT_ON_A_THREAD if trace is not None and trace.missed else ENDED_FIRST

@@ -26,8 +26,8 @@ from .vitals import WriteTimes
 
 #: What may wait of execution trees and outliers, in nodes of about 0.3 KiB.
 MAX_WEIGHT = 60_000
-#: Pause between two ticks (levels, settings, lease).
-TICK_S = 1.0
+#: Pause between two ticks (levels, settings, lease), at least; they come after a write.
+TICK_S = 0.9
 #: Longest pause between two tries while the store does not answer.
 MAX_RETRY_S = 5.0
 
@@ -353,7 +353,8 @@ class Recorder:
                 batch, taken, offset_ns, self._clean_ip, self._faults.report
             )
         except Exception:  # noqa: BLE001 - counted, and logged once
-            batch.rows, batch.profiles, batch.outliers, batch.exceptions = [], [], [], []
+            batch.rows, batch.profiles, batch.unsampled = [], [], []
+            batch.outliers, batch.exceptions = [], []
             self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
             self._lose(len(taken))
             self._faults.report("reading measured requests (they are dropped)")

@@ -38,16 +38,19 @@ def frames(batch: Batch) -> Iterator[Frame]:
 def insert(
     connection: Connection,
     batch: Batch,
+    rows: Sequence[tuple[Any, ...]],
     request_columns: Callable[[Row], tuple[Any, ...]],
     lines: Mapping[Frame, int],
     source: Callable[[Frame], str],
 ) -> None:
     """Store what ``batch`` has of profiles and outliers.
 
-    ``request_columns`` gives a request's columns as in :class:`Request`, ``lines`` the id of each
-    frame of the profiles, ``source`` the text of a frame's line.
+    ``rows`` are the columns of the batch's requests as in :class:`Request`, ``request_columns``
+    gives those of one, ``lines`` the id of each frame of the profiles, ``source`` the text of a
+    frame's line.
     """
-    profiles = [
+    profiles = [(*rows[place], 0, period_ms, trees.EMPTY) for place, period_ms in batch.unsampled]
+    profiles += [
         (
             *request_columns(profile),
             profile.samples,

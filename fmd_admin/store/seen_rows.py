@@ -5,10 +5,20 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    select,
+    type_coerce,
+    update,
+)
 
 from .dimensions import CHUNK, insert_unless_there
 from .store import Store
@@ -80,23 +90,37 @@ class SeenRows(Generic[Key]):
     def _find_or_make(
         self, connection: Connection, values: Mapping[str, dict[str, object]]
     ) -> dict[str, int]:
-        model = self.model
         found: dict[str, int] = {}
         digests = sorted(values)
         for start in range(0, len(digests), CHUNK):
             chunk = digests[start : start + CHUNK]
-            query = select(model.digest, model.id).where(model.digest.in_(chunk))
-            self._mark_as_seen(connection, chunk)
-            found.update((row.digest, row.id) for row in connection.execute(query))
+            rows = self._find(connection, chunk)
+            if any(row.seen_at < self._looked_up_ms for row in rows):
+                self._mark_as_seen(connection, chunk)
+                # A row that is marked is not deleted any more; another one may be gone by now.
+                rows = self._find(connection, chunk)
+            found.update((row.digest, row.id) for row in rows)
             seen = {"seen_at": self._looked_up_ms}
             new = [{**values[digest], **seen} for digest in chunk if digest not in found]
             if new:
-                connection.execute(insert_unless_there(connection, model), new)
-                found.update((row.digest, row.id) for row in connection.execute(query))
+                connection.execute(insert_unless_there(connection, self.model), new)
+                made = self._find(connection, [one["digest"] for one in new])
+                found.update((row.digest, row.id) for row in made)
         return found
 
+    def _find(self, connection: Connection, digests: Sequence[object]) -> Sequence[Row[Any]]:
+        found: Sequence[Row[Any]] = connection.execute(self._query, {"digests": digests}).all()
+        return found
+
+    @cached_property
+    def _query(self) -> Select[Any]:
+        # Built once: a line that was not seen before comes with every second batch.
+        model = self.model
+        seen_at = type_coerce(model.seen_at, BigInteger).label("seen_at")
+        wanted = model.digest.in_(bindparam("digests", expanding=True))
+        return select(model.digest, model.id, seen_at).where(wanted)
+
     def _mark_as_seen(self, connection: Connection, digests: list[str]) -> None:
-        # Before they are read: a row that is marked is not deleted in between.
         connection.execute(
             update(self.model)
             .where(self.model.digest.in_(digests), self.model.seen_at < self._looked_up_ms)

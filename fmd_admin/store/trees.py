@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..records import Frame, ProfileNode
-from .inflate import deflate, inflate
+from .inflate import deflate, inflate, wrap
 
 #: Of a request that no sample met, as most short ones: what ``deflate(b"[]")`` gives.
-_EMPTY = bytes.fromhex("48898b8e0500011500b9")
+EMPTY = bytes.fromhex("48898b8e0500011500b9")
+#: Bytes that are not deflated: to store them takes less time than that.
+_SHORT = 120
 
 
 class TreeRow(NamedTuple):
@@ -45,7 +47,7 @@ class MergedRow(NamedTuple):
 def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
     """Return the trees under ``roots`` as bytes; ``ids`` gives the code line of each frame."""
     if not roots:
-        return _EMPTY
+        return EMPTY
     rows = []
     waiting = [(0, node) for node in reversed(roots)]
     while waiting:
@@ -55,7 +57,8 @@ def encode(roots: Sequence[ProfileNode], ids: Mapping[Frame, int]) -> bytes:
         rows.append(f"[{depth},{ids[node.frame]},{total_us},{node.hits}]")
         for child in node.children[::-1]:
             waiting.append((depth + 1, child))
-    return deflate(f"[{','.join(rows)}]".encode())
+    data = f"[{','.join(rows)}]".encode()
+    return wrap(data) if len(data) <= _SHORT else deflate(data)
 
 
 def decode(data: bytes) -> list[TreeRow]:

@@ -142,8 +142,8 @@ class BatchWriter:
         if self._claim(connection, batches[0]):
             self._dimensions.check(connection)
             for batch in batches:
-                self._insert(connection, batch, found.ids)
-                self._insert_details(connection, batch, found)
+                rows = self._insert(connection, batch, found.ids)
+                self._insert_details(connection, batch, rows, found)
 
     def _register(self, batch: Batch) -> None:
         seen_at = _now_ms() - (ALIVE_MS if batch.left_over else 0)
@@ -210,7 +210,8 @@ class BatchWriter:
         connection: Connection,
         batch: Batch,
         ids: dict[DimensionTable, dict[str, int]],
-    ) -> None:
+    ) -> Sequence[Columns]:
+        """Insert the requests of a batch and their sums; return the columns of all of them."""
         version_id = ids[Version][batch.version]
         rows = list(map(_request_columns(ids, version_id), batch.rows))
         keeps, kept = self._sampling.keeps, rows
@@ -220,6 +221,7 @@ class BatchWriter:
             connection.exec_driver_sql(self._request_sql, kept)
         self._insert_sums(connection, rows, self._touches(batch, ids[Endpoint]), version_id)
         self._insert_visits(connection, rows, version_id)
+        return rows
 
     def _touches(self, batch: Batch, endpoints: Mapping[str, int]) -> Iterator[tuple[Place, int]]:
         for name, time_ms in batch.touched.items():
@@ -277,12 +279,13 @@ class BatchWriter:
         self,
         connection: Connection,
         batch: Batch,
+        rows: Sequence[Columns],
         found: Found,
     ) -> None:
         ids = found.ids
         version_id = ids[Version][batch.version]
         columns = _request_columns(ids, version_id)
-        profiles.insert(connection, batch, columns, found.lines, self._source)
+        profiles.insert(connection, batch, rows, columns, found.lines, self._source)
         exceptions.insert_all(
             connection,
             batch,

@@ -18,7 +18,7 @@ from fmd_admin.collect import watcher
 from fmd_admin.collect.tracing import MAX_WAITING
 from fmd_admin.collect.watching import WatchedExchange
 
-from .watched import DEADLINE_S, Watched, call, environment, until
+from .watched import DEADLINE_S, Watched, call, environment, profiles, until
 
 Make = Callable[..., Watched]
 
@@ -229,7 +229,7 @@ class TestNotes:
             assert len(mine.ended) == 1
         until(lambda: not mine.ended)
         mine.settle()
-        [profile] = [made for made in watched.batch().profiles if made.endpoint == "late"]
+        [profile] = [made for made in profiles(watched.batch()) if made.endpoint == "late"]
         assert (profile.samples, profile.roots) == (1, [])
 
     def test_many_samples_are_folded_while_a_request_runs(self, make: Make) -> None:

@@ -14,7 +14,7 @@ from fmd_admin.collect.outliers import ENDED_FIRST, NOT_ON_A_THREAD
 from fmd_admin.collect.tracing import Trace
 from fmd_admin.records import Batch, Row
 
-from .watched import Watched, environment
+from .watched import Watched, environment, profiles
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +95,11 @@ def test_a_long_request_that_was_never_looked_at_says_so() -> None:
     detail = watched.watch.detail(exchange, "index", 3, exchange.start_ns + 10**9)
     assert detail is not None
     batch = Batch("w", 1, "1")
-    detail.add_to(batch, Row(0, "index", 1000.0, 200, "GET", None, None))
-    [profile] = batch.profiles
+    row = Row(0, "index", 1000.0, 200, "GET", None, None)
+    batch.rows += [row, row]
+    detail.add_to(batch, row)
+    assert (batch.unsampled, batch.profiles) == ([(1, 5.0)], [])
+    [profile] = profiles(batch)
     assert (profile.samples, profile.roots, profile.duration_ms) == (0, [], 1000.0)
 
 
@@ -106,9 +109,9 @@ def test_requests_keep_the_rules_that_they_began_with() -> None:
     watched.apply(level=1)
     exchange.start("200 OK", [])
     exchange.end()
-    assert len(watched.batch().profiles) == 1
+    assert len(profiles(watched.batch())) == 1
     watched.request(lambda: None)
-    assert len(watched.batch().profiles) == 1
+    assert len(profiles(watched.batch())) == 1
 
 
 def test_changed_settings_count_for_the_next_request() -> None:
@@ -222,7 +225,7 @@ class TestWithoutThreads:
         for _ in range(3):
             watched.request(lambda: None)
         batch = watched.batch()
-        assert batch.profiles == []
+        assert profiles(batch) == []
         assert [made.stack for made in batch.outliers] == [[]] * 3
         [note] = {made.note for made in batch.outliers}
         assert watched.watch.watcher.unavailable == note

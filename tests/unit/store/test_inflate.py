@@ -9,7 +9,7 @@ import pytest
 
 from fmd_admin.errors import StoreError
 from fmd_admin.store import outlier_detail, trees
-from fmd_admin.store.inflate import LARGEST, deflate, inflate
+from fmd_admin.store.inflate import LARGEST, deflate, inflate, wrap
 from fmd_admin.store.visitor_parts import Part
 
 
@@ -25,6 +25,15 @@ def test_what_was_deflated_comes_back_from_as_few_bytes_as_zlibs(size: int) -> N
     assert len(data) == size
     assert inflate(deflate(data)) == data
     assert len(deflate(data)) <= len(zlib.compress(data)) + 8
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, 65_535])
+def test_what_was_wrapped_comes_back_as_from_any_zlib(size: int) -> None:
+    data = (bytes(range(256)) * 256)[:size]
+    assert inflate(wrap(data)) == zlib.decompress(wrap(data)) == data
+    assert len(wrap(data)) == size + 11
+    with pytest.raises(zlib.error):
+        inflate(wrap(data)[:-1])
 
 
 def test_what_is_larger_or_cut_off_is_refused() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from fmd_admin.records import Frame
 from fmd_admin.store import live, outlier_detail, trees
+from fmd_admin.store import profiles as stored_profiles
 from fmd_admin.store.code_lines import CodeLines, source_line
 from fmd_admin.store.models import (
     CodeLine,
@@ -89,6 +90,22 @@ def test_what_was_left_out_is_counted(store: Store) -> None:
             )
         ).all()
     assert [tuple(row) for row in rows] == [("shop.search", 37)]
+
+
+def test_profiles_without_samples_are_those_of_their_requests(store: Store) -> None:
+    made = batch(1, [row(duration_ms=3.25, ip="10.0.0.1"), row(), row(method="PUT", status=404)])
+    made.unsampled = [(0, 5.0), (2, 20.0)]
+    BatchWriter(store, lambda: 3).write(made)
+    of_request = [Request.__table__.c[name] for name in stored_profiles.REQUEST]
+    of_profile = [Profile.__table__.c[name] for name in stored_profiles.REQUEST]
+    seen = (Profile.samples, Profile.period_ms, Profile.tree)
+    with store.read() as connection:
+        first, _, last = connection.execute(select(*of_request).order_by(Request.id)).all()
+        found = connection.execute(select(*of_profile, *seen).order_by(Profile.id)).all()
+    assert [tuple(one) for one in found] == [
+        (*first, 0, 5.0, trees.EMPTY),
+        (*last, 0, 20.0, trees.EMPTY),
+    ]
 
 
 def test_a_batch_is_stored_once_with_all_it_has(store: Store) -> None:
