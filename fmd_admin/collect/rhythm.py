@@ -14,8 +14,9 @@ from .switching import MIN_LATE_NS
 
 #: The thread rests at least so many times as long as it calculated for a look.
 REST = 30
-#: The cost of a look is a mean of about so many.
+#: The cost of a look is the mean of so many.
 _LOOKS = 16
+_new = tuple.__new__
 
 
 class Look(NamedTuple):
@@ -64,7 +65,7 @@ class Rhythm:
     def reset(self) -> None:
         """Forget everything, as in a child after a fork."""
         self.due_ns = self._last_ns = 0
-        self._spent_ns = self._cost_ns = self._mean_cost_ns = 0
+        self._looks = self._spent_ns = self._cost_ns = 0
         self._rest_ns = self._step_ns = 0
 
     def begin_anew(self, now_ns: int, period_ns: int) -> None:
@@ -74,29 +75,35 @@ class Rhythm:
 
     def look(self, now_ns: int, period_ns: int) -> Look:
         """Return what the look that was made just now stands for; 0: there is no period."""
-        self._rest_ns = self._next_rest_ns()
+        self._looks += 1
+        if self._looks >= _LOOKS:
+            self._learn()
         mean_ns = max(period_ns, self._rest_ns, MIN_LATE_NS)
         self._step_ns = step_ns = int(mean_ns * (0.5 + self._chance()))
         missed_ns = max(now_ns - self.due_ns, 0) // step_ns * step_ns
         self.due_ns += missed_ns
         weight_ns, self._last_ns = self.due_ns - self._last_ns, self.due_ns
-        return Look(self.due_ns, missed_ns, step_ns, weight_ns)
+        return _new(Look, (self.due_ns, missed_ns, step_ns, weight_ns))
 
     def go_on(self, now_ns: int, in_ns: int, *, sampled: bool) -> None:
         """Have the next look in ``in_ns``, or once it is time for the next sample."""
         due_ns = now_ns + max(in_ns, self._rest_ns)
         self.due_ns = min(due_ns, self._last_ns + self._step_ns) if sampled else due_ns
 
-    def _next_rest_ns(self) -> int:
-        """Return how long to rest: where looks cost more, there are fewer of them, not more work.
+    def wait_for_sample(self) -> None:
+        """Have the next look once it is time for the next sample."""
+        self.due_ns = self._last_ns + self._step_ns
+
+    def _learn(self) -> None:
+        """Learn how long to rest: where looks cost more, there are fewer of them, not more work.
 
         Many requests at once cost time, and so does waiting for who holds the interpreter and has
         no processor: we ask for it again and again. What one look has cost must not tell when the
         next one is: it would be later, and count for more, after a calculation than after a wait.
         """
+        self._looks = 0
         spent_ns = thread_time_ns()
-        before_ns, self._cost_ns = self._cost_ns, spent_ns - self._spent_ns
+        before_ns, self._cost_ns = self._cost_ns, (spent_ns - self._spent_ns) // _LOOKS
         self._spent_ns = spent_ns
         # One look may be long by chance: Python collects garbage in whichever thread it is.
-        self._mean_cost_ns += (min(before_ns, self._cost_ns) - self._mean_cost_ns) // _LOOKS
-        return self._mean_cost_ns * REST
+        self._rest_ns = min(before_ns, self._cost_ns) * REST

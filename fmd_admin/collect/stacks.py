@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping
 from threading import get_ident
 from types import CodeType, CoroutineType, FrameType, GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
@@ -84,11 +84,11 @@ class Stacks:
         tops.pop(get_ident(), None)
         found: list[tuple[WatchedExchange, Walked | None]] = []
         for thread, exchanges in wanted.items():
-            found.extend(self.find(thread, exchanges, tops))
-        if len(found) < sum(map(len, wanted.values())):
-            met = {exchange for exchange, _ in found}
-            for exchanges in wanted.values():
-                found.extend((exchange, None) for exchange in exchanges if exchange not in met)
+            met = self.find(thread, exchanges, tops)
+            if len(met) < len(exchanges):
+                known = {exchange for exchange, _ in met}
+                found += [(exchange, None) for exchange in exchanges if exchange not in known]
+            found += met
         return found
 
     def find(
@@ -183,6 +183,11 @@ def _globals(frame: FrameType, code: CodeType) -> dict[str, Any] | None:
 
 
 def _as_stack(walked: Walked) -> Stack:
+    for _, _, module in walked:
+        if module is not None:
+            break
+    else:
+        return cast("Stack", walked)
     return [
         (code, instruction, None if module is None else template_lines(module))
         for code, instruction, module in walked

@@ -15,6 +15,7 @@ import platform
 import struct
 import sys
 from collections.abc import Callable
+from sys import getswitchinterval, setswitchinterval
 from time import perf_counter_ns
 
 #: With one request at a time: nobody but the watcher asks for the interpreter.
@@ -37,23 +38,27 @@ class SwitchInterval:
 
     def __init__(self) -> None:
         self._before: float | None = None
+        #: The host's, as it was seen last.
+        self._hosts = 0.0
 
     def shorten(self, *, alone: bool) -> None:
         """Make it short; a shorter one of the host's stays."""
-        now = sys.getswitchinterval()
+        now = getswitchinterval()
         target = ALONE_S if alone else AMONG_OTHERS_S
         if now > target:
-            if round(now * 1e6) not in _OURS_US:
+            if now == self._hosts:
                 self._before = now
-            sys.setswitchinterval(target + _HALF_US)
+            elif round(now * 1e6) not in _OURS_US:
+                self._before = self._hosts = now
+            setswitchinterval(target + _HALF_US)
 
     def restore(self) -> None:
         """Put back what was there, unless the host has chosen another one meanwhile."""
         before = self._before
         if before is not None:
             self._before = None
-            if round(sys.getswitchinterval() * 1e6) in _OURS_US:
-                sys.setswitchinterval(before + _HALF_US)
+            if round(getswitchinterval() * 1e6) in _OURS_US:
+                setswitchinterval(before + _HALF_US)
 
 
 #: Bounds of what is learnt about lateness. Who holds the interpreter for longer has no processor,
@@ -120,7 +125,8 @@ def _switch_counter() -> Callable[[], int] | None:
     thread = getattr(resource, "RUSAGE_THREAD", None)
     if thread is None:
         return None
-    return lambda: int(resource.getrusage(thread).ru_nvcsw)
+    usage = resource.getrusage
+    return lambda: usage(thread).ru_nvcsw
 
 
 def _nearer(learnt_ns: int, late_ns: int, *, up: int, down: int) -> int:

@@ -64,6 +64,7 @@ class Trace:
         "limit_ns",
         "look_at_ns",
         "missed",
+        "profiled",
         "samples",
         "seen_ns",
         "stuck",
@@ -75,7 +76,9 @@ class Trace:
         self.endpoint = endpoint
         self.limit_ns = limit_ns
         self.look_at_ns = limit_ns
-        self.tree = Tree() if level >= 3 else None
+        self.profiled = level >= 3
+        #: Made by :meth:`fold`: most that are met at all are met once, and need none.
+        self.tree: Tree | None = None
         self.samples: list[tuple[Stack, int]] = []
         #: Lines on their stacks, and one for each.
         self.waiting = 0
@@ -94,18 +97,23 @@ class Trace:
         self, row: Row, period_ms: float, frames: Frames, cut: Callable[[Stack], Stack]
     ) -> Profile:
         """Return the profile of the request ``row``."""
-        if len(self.samples) == 1 and self.tree is not None and not self.tree.samples:
+        if len(self.samples) == 1 and self.tree is None:
             stack, weight_ns = self.samples[0]
             if weight_ns > 0:
                 return to_profile_of_one(cut(stack), weight_ns, row, frames)
         return to_profile(self.fold(cut), row, period_ms, frames)
 
     def fold(self, cut: Callable[[Stack], Stack]) -> Tree | None:
-        """Return the tree of all samples; ``cut`` returns the part of a stack that is shown."""
-        tree = self.tree
-        if tree is not None:
+        """Return the tree of all samples; ``cut`` returns the part of a stack that is shown.
+
+        None where there are no samples.
+        """
+        if self.samples:
+            tree = self.tree
+            if tree is None:
+                tree = self.tree = Tree()
             for stack, weight_ns in self.samples:
                 tree.add(cut(stack), weight_ns)
-        self.samples.clear()
-        self.waiting = 0
-        return tree
+            self.samples.clear()
+            self.waiting = 0
+        return self.tree

@@ -187,8 +187,9 @@ class Watcher:
         if not self.period_ns:
             self._bell.acquire(True, max(self.rhythm.due_ns - perf_counter_ns(), MIN_LATE_NS) / 1e9)
             return not self._closed
-        self._rest(self._lateness.until_wake_s(self.rhythm.due_ns))
-        left_s = self._lateness.until_due_s()
+        lateness = self._lateness
+        self._rest(lateness.until_wake_s(self.rhythm.due_ns))
+        left_s = lateness.until_due_s()
         if left_s > 0:
             self._rest(left_s)
         return not self._closed
@@ -225,8 +226,8 @@ class Watcher:
         # First of all, while everything stands still: a thread that waits for the interpreter
         # gets it after a while, however far we are.
         found = self._stacks.look(self._wanted()) if self.active else []
-        now_ns = perf_counter_ns()
-        look = self.rhythm.look(now_ns, self.period_ns)
+        now_ns, rhythm = perf_counter_ns(), self.rhythm
+        look = rhythm.look(now_ns, self.period_ns)
         for exchange, stack in found:
             self._note(exchange, stack, now_ns, look)
         while self.ended:
@@ -234,28 +235,29 @@ class Watcher:
             weight_ns = look.weight_of(start_ns, end_ns)
             if weight_ns is not None:
                 trace().note([], weight_ns, self._stacks.host_part)
-        # What is profiled is looked at in any case.
-        in_ns = self._next_look_ns(now_ns) if self._others or not self.period_ns else FORGET_NS
-        self.rhythm.go_on(now_ns, in_ns, sampled=self.period_ns > 0)
+        if self._others or not self.period_ns:
+            rhythm.go_on(now_ns, self._next_look_ns(now_ns), sampled=self.period_ns > 0)
+        else:
+            # What is profiled is looked at in any case.
+            rhythm.wait_for_sample()
         self._load = None
         if now_ns - self._kept_up_ns >= KEEP_UP_NS:
             self._keep_up(now_ns)
 
     def _wanted(self) -> dict[int, list[WatchedExchange]]:
         """Return the requests whose stack is needed now, by thread, the oldest first."""
-        now_ns = perf_counter_ns()
         wanted: dict[int, list[WatchedExchange]] = {}
         self._others = False
         for exchange, thread in self.active.copy().items():
             trace = exchange.trace
-            if trace is not None and trace.tree is None:
+            if trace is None:
+                if not self.period_ns:
+                    continue
+            elif not trace.profiled:
                 self._others = True
-            if (
-                self.period_ns > 0
-                if trace is None
-                else trace.tree is not None or _is_due(trace, now_ns - exchange.start_ns)
-            ):
-                wanted.setdefault(thread, []).append(exchange)
+                if not _is_due(trace, perf_counter_ns() - exchange.start_ns):
+                    continue
+            wanted.setdefault(thread, []).append(exchange)
         return wanted
 
     def _next_look_ns(self, now_ns: int) -> int:
@@ -263,7 +265,7 @@ class Watcher:
         next_ns = FORGET_NS if self.period_ns else self._pause_ns
         for exchange in self.active.copy():
             trace = exchange.trace or self._begin(exchange, now_ns)
-            if trace is not None and trace.look_at_ns is not None and trace.tree is None:
+            if trace is not None and trace.look_at_ns is not None and not trace.profiled:
                 left_ns = trace.look_at_ns - (now_ns - exchange.start_ns)
                 if 0 < left_ns < next_ns:
                     next_ns = left_ns
@@ -297,12 +299,13 @@ class Watcher:
         if trace is None:
             return
         host_part = self._stacks.host_part
-        age_ns = now_ns - exchange.start_ns
-        if trace.tree is not None:
-            weight_ns = look.weight_of(exchange.start_ns)
+        start_ns = exchange.start_ns
+        age_ns = now_ns - start_ns
+        if trace.profiled:
+            weight_ns = look.weight_of(start_ns)
             if weight_ns is not None:
                 trace.note(stack or [], weight_ns, host_part)
-        if _is_due(trace, age_ns):
+        if trace.look_at_ns is not None and age_ns > trace.look_at_ns:
             # Look again at twice the age: the last look is in the second half of the request.
             trace.look_at_ns = 2 * age_ns
             if stack is None:
@@ -311,7 +314,7 @@ class Watcher:
                 trace.stuck = Stuck(now_ns, host_part(stack), self._load_now())
         if stack is not None:
             trace.seen_ns = now_ns
-        elif now_ns - max(trace.seen_ns, exchange.start_ns) > FORGET_NS:
+        elif now_ns - max(trace.seen_ns, start_ns) > FORGET_NS:
             self.active.pop(exchange, None)
 
     def _load_now(self) -> Load:

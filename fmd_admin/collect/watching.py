@@ -321,8 +321,10 @@ class Detail:
         trace = self._trace
         #: Nodes of the tree and what waits to be folded into it, and what an outlier counts for.
         self.weight = 0
-        if trace is not None and trace.tree is not None:
-            self.weight = trace.tree.nodes + trace.waiting
+        if trace is not None:
+            self.weight = trace.waiting
+            if trace.tree is not None:
+                self.weight += trace.tree.nodes
         if facts is not None:
             self.weight += _OUTLIER + facts.weight
 

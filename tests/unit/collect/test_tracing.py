@@ -18,11 +18,11 @@ def test_the_highest_level(levels: dict[str, int], default: int, highest: int) -
     assert Rules(levels=levels, default=default).highest == highest
 
 
-def test_only_level_3_has_a_tree() -> None:
+def test_only_level_3_is_profiled() -> None:
     profiled = Trace("index", 3, None)
-    assert profiled.tree is not None
+    assert profiled.profiled
     assert profiled.look_at_ns is None
     watched = Trace("index", 2, 5_000_000)
-    assert watched.tree is None
+    assert not watched.profiled
     assert (watched.limit_ns, watched.look_at_ns) == (5_000_000, 5_000_000)
     assert (watched.stuck, watched.missed, watched.seen_ns) == (None, False, 0)
