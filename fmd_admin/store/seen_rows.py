@@ -6,22 +6,13 @@ import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Row,
-    Select,
-    bindparam,
-    select,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Connection, Row, update
 
 from .dimensions import CHUNK, insert_unless_there
 from .store import Store
+from .tuples import find_sql
 
 Key = TypeVar("Key")
 #: A process that sees more than this starts its cache anew instead of growing for ever.
@@ -108,17 +99,12 @@ class SeenRows(Generic[Key]):
                 found.update((row.digest, row.id) for row in made)
         return found
 
-    def _find(self, connection: Connection, digests: Sequence[object]) -> Sequence[Row[Any]]:
-        found: Sequence[Row[Any]] = connection.execute(self._query, {"digests": digests}).all()
-        return found
-
-    @cached_property
-    def _query(self) -> Select[Any]:
-        # Built once: a line that was not seen before comes with every second batch.
-        model = self.model
-        seen_at = type_coerce(model.seen_at, BigInteger).label("seen_at")
-        wanted = model.digest.in_(bindparam("digests", expanding=True))
-        return select(model.digest, model.id, seen_at).where(wanted)
+    def _find(self, connection: Connection, digests: Sequence[Any]) -> Sequence[Row[Any]]:
+        # Through the driver: a line that was not seen before comes with every second batch.
+        columns = ("digest", "id", "seen_at")
+        table = self.model.__table__
+        sql = find_sql(connection.dialect, table, columns, "digest", len(digests))
+        return connection.exec_driver_sql(sql, tuple(digests)).all()
 
     def _mark_as_seen(self, connection: Connection, digests: list[str]) -> None:
         connection.execute(
