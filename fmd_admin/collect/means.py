@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from ..records import Row
@@ -39,14 +40,14 @@ class Means:
 
     def learn(self, rows: Iterable[Row]) -> None:
         """Take new requests into account."""
-        known = self._known
-        changed = set()
+        durations: defaultdict[str, list[float]] = defaultdict(list)
         for row in rows:
-            hits, mean_ms = known.get(row.endpoint, (0, 0.0))
-            hits += 1
-            known[row.endpoint] = (hits, mean_ms + (row.duration_ms - mean_ms) / hits)
-            changed.add(row.endpoint)
-        for endpoint in changed:
+            durations[row.endpoint].append(row.duration_ms)
+        for endpoint, new_ms in durations.items():
+            hits, mean_ms = self._known.get(endpoint, (0, 0.0))
+            hits += len(new_ms)
+            mean_ms += (sum(new_ms) - len(new_ms) * mean_ms) / hits
+            self._known[endpoint] = (hits, mean_ms)
             self._set_limit(endpoint)
 
     def _set_limit(self, endpoint: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..records import Profile, Row
 from .frames import Frames
 from .outliers import Stuck
-from .sampler import Tree, to_profile, to_profile_of_one
+from .sampler import FEW, Tree, to_profile, to_profile_of_few
 from .stacks import Stack
 
 #: Lines on the stacks of samples that wait to be folded into the tree, at most.
@@ -77,7 +77,7 @@ class Trace:
         self.limit_ns = limit_ns
         self.look_at_ns = limit_ns
         self.profiled = level >= 3
-        #: Made by :meth:`fold`: most that are met at all are met once, and need none.
+        #: Made by :meth:`fold`: most that are met at all are met a few times, and need none.
         self.tree: Tree | None = None
         self.samples: list[tuple[Stack, int]] = []
         #: Lines on their stacks, and one for each.
@@ -97,10 +97,11 @@ class Trace:
         self, row: Row, period_ms: float, frames: Frames, cut: Callable[[Stack], Stack]
     ) -> Profile:
         """Return the profile of the request ``row``."""
-        if len(self.samples) == 1 and self.tree is None:
-            stack, weight_ns = self.samples[0]
-            if weight_ns > 0:
-                return to_profile_of_one(cut(stack), weight_ns, row, frames)
+        samples = self.samples
+        if self.tree is None and len(samples) <= FEW:
+            profile = to_profile_of_few([(cut(stack), ns) for stack, ns in samples], row, frames)
+            if profile is not None:
+                return profile
         return to_profile(self.fold(cut), row, period_ms, frames)
 
     def fold(self, cut: Callable[[Stack], Stack]) -> Tree | None:

@@ -6,7 +6,7 @@ from types import CodeType
 import pytest
 
 from fmd_admin.collect.frames import Frames
-from fmd_admin.collect.sampler import MAX_DEPTH, MAX_NODES, Tree, to_profile, to_profile_of_one
+from fmd_admin.collect.sampler import MAX_DEPTH, MAX_NODES, Tree, to_profile, to_profile_of_few
 from fmd_admin.collect.stacks import Entry, Stack
 from fmd_admin.records import ProfileNode, Row
 
@@ -85,22 +85,48 @@ def test_instructions_of_one_line_are_one_node() -> None:
     ]
 
 
-@pytest.mark.parametrize("depth", [0, 1, 3, MAX_DEPTH + 5])
-def test_one_sample_makes_the_profile_of_its_tree(depth: int) -> None:
-    stack = ([entry(VIEW), entry(HELPER)] * depth)[:depth]
+TOP, SAME_LINE, INNER, ELSE = entry(VIEW, 3), entry(VIEW, 3, which=4), entry(HELPER), entry(OTHER)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [([], 3_000_000)],
+        [([TOP], 3_000_000)],
+        [([TOP, INNER] * (MAX_DEPTH // 2 + 3), 3_000_000)],
+        [([TOP, INNER], 3_000_000), ([], 1_000_000), ([TOP], 4_000_000)],
+        # What comes last is heaviest, on both levels; two instructions of a line are one node.
+        [
+            ([ELSE, TOP], 1_000_000),
+            ([TOP, INNER], 2_000_000),
+            ([SAME_LINE, ELSE], 5_000_000),
+            ([TOP, INNER, INNER], 1_000_000),
+            ([SAME_LINE, ELSE, TOP], 2_000_000),
+        ],
+    ],
+)
+def test_a_few_samples_make_the_profile_of_their_tree(samples: list[tuple[Stack, int]]) -> None:
     tree = Tree()
-    tree.add(stack, 3_000_000)
-    found, whole = (
-        to_profile_of_one(stack, 3_000_000, ROW, Frames()),
-        to_profile(tree, ROW, 5.0, Frames()),
-    )
+    for stack, weight_ns in samples:
+        tree.add(stack, weight_ns)
+    found = to_profile_of_few(samples, ROW, Frames())
+    assert found is not None
+    whole = to_profile(tree, ROW, 5.0, Frames())
     assert replace(found, roots=[]) == replace(whole, roots=[])
-    of_found, of_whole = found.roots, whole.roots
-    while of_found or of_whole:
-        [one], [other] = of_found, of_whole
-        assert (one.frame, one.hits) == (other.frame, other.hits)
-        assert one.total_ms == pytest.approx(other.total_ms)
-        of_found, of_whole = one.children, other.children
+    waiting = [(found.roots, whole.roots)]
+    while waiting:
+        of_found, of_whole = waiting.pop()
+        assert [(one.frame, one.hits) for one in of_found] == [
+            (one.frame, one.hits) for one in of_whole
+        ]
+        for one, other in zip(of_found, of_whole, strict=True):
+            assert one.total_ms == pytest.approx(other.total_ms)
+            waiting.append((one.children, other.children))
+
+
+def test_samples_of_no_time_make_no_profile() -> None:
+    assert to_profile_of_few([], ROW, Frames()) is None
+    assert to_profile_of_few([([TOP], 0)], ROW, Frames()) is None
 
 
 def test_recursion_stays_a_path() -> None:
