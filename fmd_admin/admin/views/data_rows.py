@@ -76,10 +76,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The table that a list is sorted by a column of, and what holds its id in the list's own."""
+    """The table that a list is sorted by a column of, and what holds its id in the list's own.
+
+    ``few`` says that the table is small, however long the list.
+    """
 
     table: Any
     id: Any
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,14 @@ def _sorted(
         column = held
     else:
         # Only the one table that is needed: all four for 50,000 rows take twice as long.
-        keys = keys.outerjoin(elsewhere.table, elsewhere.table.id == held)
+        table = elsewhere.table
+        if elsewhere.few and db.session.get_bind().dialect.name == "postgresql":
+            # It compares texts by the rules of a language: a few names rather than every row's.
+            place = func.rank().over(order_by=column).label("place")
+            places = select(table.id, place).subquery()
+            keys, column = keys.outerjoin(places, places.c.id == held), places.c.place
+        else:
+            keys = keys.outerjoin(table, table.id == held)
     return keys.order_by(column.desc() if order.descending else column.asc(), *newest_first)
 
 
