@@ -18,7 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    and_,
+    cast,
     func,
     literal,
     select,
@@ -30,6 +30,7 @@ from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
+from .kept_days import DayKey, KeptDays, inside
 from .scope import Scope
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
@@ -155,6 +156,7 @@ class Buckets:
         self.calendar = Calendar(scope.zone)
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
+        self._days: dict[tuple[DayKey, tuple[int, int]], KeptDays] = {}
 
     def totals(self, by: By = "endpoint_id", *, hourly: bool = False) -> dict[int, Total]:
         """Return what was measured in the range, by endpoint, version or moment; only with hits.
@@ -179,7 +181,10 @@ class Buckets:
 
     def _figures(self, by: By, *, hourly: bool) -> Iterator[Sequence[Sequence[Any]]]:
         for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=hourly):
-            yield self._rows(by, table, moment, span)
+            if table is Day and by != "moment":
+                yield list(self._kept_days(by, span).sums())
+            else:
+                yield self._rows(by, table, moment, span)
         yield [
             (
                 getattr(delta, by),
@@ -205,16 +210,24 @@ class Buckets:
             table.max_ms,
             table.histogram,
         )
-        return self._all(select(*columns).where(_inside(moment, *span), *self._filters(table)))
+        return self._all(select(*columns).where(inside(moment, *span), *self._filters(table)))
+
+    def _kept_days(self, by: DayKey, span: tuple[int, int]) -> KeptDays:
+        found = self._days.get((by, span))
+        if found is None:
+            wanted = (self.scope.endpoint_id, self.scope.version_ids)
+            found = KeptDays(self._connection, by, span, self._filters(Day), wanted)
+            self._days[by, span] = found
+        return found
 
     def hits_by_hour(self) -> list[tuple[int, int]]:
         """Return (beginning of an hour, hits) in the range; an hour may come several times."""
         rows = self._all(
-            select(_HOUR, func.sum(Hour.hits))
+            select(_HOUR, cast(func.sum(Hour.hits), BigInteger))
             .where(*self._hours(self.scope.start_ms, self.scope.end_ms))
             .group_by(Hour.hour)
         )
-        found = [(hour, int(hits)) for hour, hits in rows]
+        found: list[Any] = list(rows)
         waiting = self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
         return found + [(delta.hour, delta.hits) for delta in waiting]
 
@@ -224,11 +237,12 @@ class Buckets:
         The same hour and endpoint may come several times.
         """
         rows = self._all(
-            select(_HOUR, Hour.endpoint_id, func.sum(Hour.hits))
+            # PostgreSQL adds up big integers as decimal numbers.
+            select(_HOUR, Hour.endpoint_id, cast(func.sum(Hour.hits), BigInteger))
             .where(*self._hours(start_ms, end_ms))
             .group_by(Hour.hour, Hour.endpoint_id)
         )
-        found = [(hour, endpoint_id, int(hits)) for hour, endpoint_id, hits in rows]
+        found: list[Any] = list(rows)
         waiting = self._waiting_inside(start_ms, end_ms)
         return found + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
 
@@ -240,12 +254,7 @@ class Buckets:
         found: list[tuple[int, int, int]] = []
         spans = cut(self.calendar, start_ms, end_ms)
         if spans.days is not None:
-            rows = self._all(
-                select(_DAY, Day.endpoint_id, func.sum(Day.hits))
-                .where(_inside(_DAY, *spans.days), *self._filters(Day))
-                .group_by(Day.day, Day.endpoint_id)
-            )
-            found += [(day, endpoint_id, int(hits)) for day, endpoint_id, hits in rows]
+            found += self._kept_days("endpoint_id", spans.days).hits()
             waiting = self._waiting_inside(*spans.days)
             found += [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
         for span in spans.hours:
@@ -258,7 +267,7 @@ class Buckets:
         sources: list[Iterable[Sequence[Any]]] = [
             self._all(
                 select(table.endpoint_id, table.version_id, func.sum(table.hits))
-                .where(_inside(moment, *span), *self._filters(table))
+                .where(inside(moment, *span), *self._filters(table))
                 .group_by(table.endpoint_id, table.version_id)
             )
             for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=False)
@@ -276,7 +285,7 @@ class Buckets:
         found: dict[int, dict[int, int]] = {}
         tables = (DayStatus, _DAY_STATUS, HourStatus, _HOUR_STATUS)
         for table, moment, span in self._tables(*tables, hourly=hourly):
-            where = [_inside(moment, *span), *self._filters(table)]
+            where = [inside(moment, *span), *self._filters(table)]
             key = moment if by == "moment" else getattr(table, by)
             for number, hits in self._sums_by_status(key, table, moment, where):
                 group, status = divmod(number, _STATUSES)
@@ -337,7 +346,7 @@ class Buckets:
         return self._connection.execute(query).all()
 
     def _hours(self, start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
-        return [_inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]
+        return [inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]
 
     def _filters(self, table: Any) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
@@ -383,7 +392,3 @@ def first_hour(connection: Connection) -> int | None:
     )
     found = [connection.scalar(query) for query in queries]
     return min((hour for hour in found if hour is not None), default=None)
-
-
-def _inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:
-    return and_(moment >= start_ms, moment < end_ms)
