@@ -30,7 +30,7 @@ from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
-from .kept_days import DayKey, KeptDays, inside
+from .kept_days import DayKey, KeptDays, hits_by_hour, inside
 from .scope import Scope
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
@@ -156,6 +156,8 @@ class Buckets:
         self.calendar = Calendar(scope.zone)
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
+        #: Tells the filters from others.
+        self._wanted = (scope.endpoint_id, scope.version_ids)
         self._days: dict[tuple[DayKey, tuple[int, int]], KeptDays] = {}
 
     def totals(self, by: By = "endpoint_id", *, hourly: bool = False) -> dict[int, Total]:
@@ -215,19 +217,22 @@ class Buckets:
     def _kept_days(self, by: DayKey, span: tuple[int, int]) -> KeptDays:
         found = self._days.get((by, span))
         if found is None:
-            wanted = (self.scope.endpoint_id, self.scope.version_ids)
-            found = KeptDays(self._connection, by, span, self._filters(Day), wanted)
+            filters = self._filters(Day)
+            found = KeptDays(self._connection, by, span, filters, self._wanted)
             self._days[by, span] = found
         return found
 
     def hits_by_hour(self) -> list[tuple[int, int]]:
         """Return (beginning of an hour, hits) in the range; an hour may come several times."""
-        rows = self._all(
-            select(_HOUR, cast(func.sum(Hour.hits), BigInteger))
-            .where(*self._hours(self.scope.start_ms, self.scope.end_ms))
-            .group_by(Hour.hour)
-        )
-        found: list[Any] = list(rows)
+        found: list[tuple[int, int]] = []
+        if self._spans.days is not None:
+            days = list(self._days_of(*self._spans.days))
+            found = hits_by_hour(
+                self._connection, days, self._spans.days[1], self._filters, self._wanted
+            )
+        for span in self._spans.hours:
+            query = select(_HOUR, cast(func.sum(Hour.hits), BigInteger)).where(*self._hours(*span))
+            found += map(tuple, self._all(query.group_by(Hour.hour)))
         waiting = self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
         return found + [(delta.hour, delta.hits) for delta in waiting]
 
@@ -344,6 +349,12 @@ class Buckets:
     def _all(self, query: Executable) -> Sequence[Sequence[Any]]:
         # Fetched at once: row by row takes twice as long.
         return self._connection.execute(query).all()
+
+    def _days_of(self, start_ms: int, end_ms: int) -> Iterator[int]:
+        """Yield where each day begins."""
+        while start_ms < end_ms:
+            yield start_ms
+            start_ms = self.calendar.next_day(start_ms)
 
     def _hours(self, start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
         return [inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]

@@ -3,13 +3,17 @@
 A page of 90 days has some thousand of them, and to read and to add up their histograms takes most
 of its time. So the database only adds up their figures, which tell whether a week is still the
 same: whatever changes a histogram changes with it how many requests there were, or their times.
+They tell as much of the hours of these days, of which there are 20 times as many: both change
+together.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -28,7 +32,7 @@ from sqlalchemy import (
 
 from ..store import histogram
 from ..store.kept import kept_of
-from ..store.models import Day
+from ..store.models import Day, Hour
 
 # Of the same length in all time zones: not to be shown, only to keep some days together.
 _WEEK_MS = 7 * 24 * 3_600_000
@@ -36,6 +40,7 @@ _WEEK_MS = 7 * 24 * 3_600_000
 _SUM_BYTES, _NUMBER_BYTES = 100, 8
 #: As plain integers; see buckets.
 _DAY = type_coerce(Day.day, BigInteger)
+_HOUR = type_coerce(Hour.hour, BigInteger)
 
 DayKey = Literal["endpoint_id", "version_id"]
 
@@ -74,9 +79,9 @@ class KeptDays:
     ) -> None:
         """``wanted`` tells ``conditions`` from others."""
         self._connection = connection
-        self._key = type_coerce(getattr(Day, by), BigInteger)
+        self._key: ColumnElement[int] = type_coerce(getattr(Day, by), BigInteger)
         self._where = [inside(_DAY, *span), *conditions]
-        marks = self._marks()
+        marks = _marks(connection, self._where, self._key)
         keys = [("days", by, wanted, week, mark.tobytes()) for week, mark in marks.items()]
         weeks = list(marks)
         self._weeks = kept_of(connection).find_all(
@@ -98,37 +103,12 @@ class KeptDays:
                     if hits:
                         yield day, key, hits
 
-    def _marks(self) -> dict[int, array[float]]:
-        """Return what tells the days of each week from what they were before, oldest first."""
-        week = (_DAY // literal(_WEEK_MS, BigInteger)).label("week")
-        query = (
-            select(
-                week,
-                self._key,
-                func.count(),
-                # PostgreSQL adds up big integers as decimal numbers.
-                cast(func.sum(Day.hits), Double),
-                cast(func.sum(Day.errors), Double),
-                func.sum(Day.sum_ms),
-                func.min(Day.min_ms),
-                func.max(Day.max_ms),
-            )
-            .where(*self._where)
-            .group_by(week, self._key)
-            .order_by(week, self._key)
-        )
-        found: dict[int, array[float]] = {}
-        for number, *mark in self._connection.execute(query).all():
-            if number not in found:
-                found[number] = array("d")
-            found[number].extend(mark)
-        return found
-
     def _read(self, weeks: Sequence[int]) -> list[_Week]:
+        spans = _joined((week * _WEEK_MS, (week + 1) * _WEEK_MS) for week in weeks)
         columns = (Day.hits, Day.errors, Day.sum_ms, Day.min_ms, Day.max_ms, Day.histogram)
         query = (
             select(self._key, _DAY, *columns)
-            .where(*self._where, or_(*(inside(_DAY, *span) for span in _spans(weeks))))
+            .where(*self._where, or_(*(inside(_DAY, *span) for span in spans)))
             .order_by(_DAY, Day.endpoint_id, Day.version_id)
         )
         found: dict[int, list[Sequence[Any]]] = {week: [] for week in weeks}
@@ -137,20 +117,90 @@ class KeptDays:
         return [_summed(rows) for rows in found.values()]
 
 
+def hits_by_hour(
+    connection: Connection,
+    days: Sequence[int],
+    end_ms: int,
+    conditions: Callable[[Any], Sequence[ColumnElement[bool]]],
+    wanted: Hashable,
+) -> list[tuple[int, int]]:
+    """Return (beginning of an hour, hits) of the hours from the first of ``days`` to ``end_ms``.
+
+    ``days`` are where days begin, all of them; ``conditions`` gives those of a table.
+    """
+    marks = _marks(connection, [inside(_DAY, days[0], end_ms), *conditions(Day)])
+    starts: dict[int, int] = {}
+    for day in days:
+        starts.setdefault(day // _WEEK_MS, day)
+    spans = dict(zip(starts, pairwise([*starts.values(), end_ms]), strict=True))
+    keys = [("hours", wanted, *spans[week], mark.tobytes()) for week, mark in marks.items()]
+    all_spans = [spans[week] for week in marks]
+
+    def read(missing: list[int]) -> list[list[tuple[int, int]]]:
+        asked = [all_spans[number] for number in missing]
+        query = (
+            select(_HOUR, cast(func.sum(Hour.hits), BigInteger))
+            .where(or_(*(inside(_HOUR, *span) for span in _joined(asked))), *conditions(Hour))
+            .group_by(Hour.hour)
+        )
+        found: list[list[tuple[int, int]]] = [[] for _ in asked]
+        firsts = [start for start, _ in asked]
+        for hour, hits in connection.execute(query).all():
+            found[bisect_right(firsts, hour) - 1].append((hour, hits))
+        return found
+
+    weeks = kept_of(connection).find_all(keys, read, _size_of_hours)
+    return list(chain.from_iterable(weeks))
+
+
+def _marks(
+    connection: Connection,
+    where: Sequence[ColumnElement[bool]],
+    key: ColumnElement[int] | None = None,
+) -> dict[int, array[float]]:
+    """Return what tells the days of each week from what they were before, oldest first.
+
+    With ``key`` also what tells the days of each key from those of others.
+    """
+    week = (_DAY // literal(_WEEK_MS, BigInteger)).label("week")
+    groups: list[ColumnElement[int]] = [week] if key is None else [week, key]
+    query = (
+        select(
+            *groups,
+            func.count(),
+            # PostgreSQL adds up big integers as decimal numbers.
+            cast(func.sum(Day.hits), Double),
+            cast(func.sum(Day.errors), Double),
+            func.sum(Day.sum_ms),
+            func.min(Day.min_ms),
+            func.max(Day.max_ms),
+        )
+        .where(*where)
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    found: dict[int, array[float]] = {}
+    for number, *mark in connection.execute(query).all():
+        if number not in found:
+            found[number] = array("d")
+        found[number].extend(mark)
+    return found
+
+
 def inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:
     """Return the condition that ``moment`` lies there; the end is exclusive."""
     return and_(moment >= start_ms, moment < end_ms)
 
 
-def _spans(weeks: Sequence[int]) -> list[tuple[int, int]]:
-    """Return where the days of ascending weeks lie, those of neighbours as one."""
-    spans: list[tuple[int, int]] = []
-    for week in weeks:
-        start_ms, end_ms = week * _WEEK_MS, (week + 1) * _WEEK_MS
-        if spans and spans[-1][1] == start_ms:
-            start_ms = spans.pop()[0]
-        spans.append((start_ms, end_ms))
-    return spans
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ascending spans with those as one of which one ends where the next begins."""
+    found: list[tuple[int, int]] = []
+    for start_ms, end_ms in spans:
+        if found and found[-1][1] == start_ms:
+            found[-1] = (found[-1][0], end_ms)
+        else:
+            found.append((start_ms, end_ms))
+    return found
 
 
 def _summed(rows: Sequence[Sequence[Any]]) -> _Week:
@@ -184,3 +234,7 @@ def _size(week: _Week) -> int:
     numbers = len(week.hits) + 14 * len(week.sums)
     bytes = sum(_SUM_BYTES + len(found.histogram) for found in week.sums)
     return _SUM_BYTES + _NUMBER_BYTES * numbers + bytes
+
+
+def _size_of_hours(hours: list[tuple[int, int]]) -> int:
+    return _SUM_BYTES * (1 + len(hours))
