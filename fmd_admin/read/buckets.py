@@ -226,9 +226,8 @@ class Buckets:
         """Return (beginning of an hour, hits) in the range; an hour may come several times."""
         found: list[tuple[int, int]] = []
         if self._spans.days is not None:
-            days = list(self._days_of(*self._spans.days))
             found = hits_by_hour(
-                self._connection, days, self._spans.days[1], self._filters, self._wanted
+                self._connection, self.calendar, self._spans.days, self._filters, self._wanted
             )
         for span in self._spans.hours:
             query = select(_HOUR, cast(func.sum(Hour.hits), BigInteger)).where(*self._hours(*span))
@@ -349,12 +348,6 @@ class Buckets:
     def _all(self, query: Executable) -> Sequence[Sequence[Any]]:
         # Fetched at once: row by row takes twice as long.
         return self._connection.execute(query).all()
-
-    def _days_of(self, start_ms: int, end_ms: int) -> Iterator[int]:
-        """Yield where each day begins."""
-        while start_ms < end_ms:
-            yield start_ms
-            start_ms = self.calendar.next_day(start_ms)
 
     def _hours(self, start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
         return [inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from ..store import histogram
+from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, Hour
 
@@ -119,19 +120,21 @@ class KeptDays:
 
 def hits_by_hour(
     connection: Connection,
-    days: Sequence[int],
-    end_ms: int,
+    calendar: Calendar,
+    span: tuple[int, int],
     conditions: Callable[[Any], Sequence[ColumnElement[bool]]],
     wanted: Hashable,
 ) -> list[tuple[int, int]]:
-    """Return (beginning of an hour, hits) of the hours from the first of ``days`` to ``end_ms``.
+    """Return (beginning of an hour, hits) of the hours in ``span``, which is whole days.
 
-    ``days`` are where days begin, all of them; ``conditions`` gives those of a table.
+    ``conditions`` gives those of a table.
     """
-    marks = _marks(connection, [inside(_DAY, days[0], end_ms), *conditions(Day)])
+    marks = _marks(connection, [inside(_DAY, *span), *conditions(Day)])
     starts: dict[int, int] = {}
-    for day in days:
+    day, end_ms = span
+    while day < end_ms:
         starts.setdefault(day // _WEEK_MS, day)
+        day = calendar.next_day(day)
     spans = dict(zip(starts, pairwise([*starts.values(), end_ms]), strict=True))
     keys = [("hours", wanted, *spans[week], mark.tobytes()) for week, mark in marks.items()]
     all_spans = [spans[week] for week in marks]
