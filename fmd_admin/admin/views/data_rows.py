@@ -120,6 +120,9 @@ def find_page(
     newest = select(key).where(*conditions)
     counted = newest.limit(COUNTED + 1).subquery()
     total = db.session.scalar(select(func.count()).select_from(counted)) or 0
+    if not total:
+        # To look once more takes as long again where there is no index.
+        return Found([], 0, False, 1, 1, since)
     pages = max(1, -(-min(total, COUNTED) // size))
     page = min(max(page, 1), pages)
     if order.column is None:
