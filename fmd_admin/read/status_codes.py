@@ -34,6 +34,8 @@ TOP_CODES = 20
 TOP_ENDPOINTS = 50
 #: Databases that have an index of errors alone.
 _KNOW_ERRORS = ("sqlite", "postgresql")
+#: Requests are many from this part of ``COUNTED`` on: some milliseconds to read them all.
+_MANY = 10
 #: What stands for all codes without a colour.
 OTHER = 0
 
@@ -205,9 +207,9 @@ def _counted(connection: Connection, scope: Scope) -> tuple[int, bool] | None:
     """
     if connection.dialect.name in _KNOW_ERRORS:
         return None
-    hits = sum(total.hits for total in Buckets(connection, scope).totals().values())
+    hits = _together(Buckets(connection, scope).statuses("version_id").values())
     oldest_ms = connection.scalar(select(type_coerce(func.min(Request.time), BigInteger)))
-    if hits <= measured.COUNTED or oldest_ms is None:
+    if sum(hits.values()) <= measured.COUNTED // _MANY or oldest_ms is None:
         return None
     calendar = Calendar(scope.zone)
     start_ms, end_ms = calendar.hour_start(scope.exact_start_ms), scope.exact_end_ms
@@ -216,10 +218,12 @@ def _counted(connection: Connection, scope: Scope) -> tuple[int, bool] | None:
     end_ms = calendar.hour_start(end_ms)
     is_part = (start_ms, end_ms) != (scope.exact_start_ms, scope.exact_end_ms)
     start_ms = max(start_ms, calendar.hour_start(oldest_ms))
-    total = 0
-    if start_ms < end_ms:
-        whole = replace(scope, start_ms=start_ms, end_ms=end_ms)
-        total = sum(found.errors for found in Buckets(connection, whole).totals().values())
+    if (start_ms, end_ms) != (scope.start_ms, scope.end_ms):
+        hits = {}
+        if start_ms < end_ms:
+            whole = replace(scope, start_ms=start_ms, end_ms=end_ms)
+            hits = _together(Buckets(connection, whole).statuses("version_id").values())
+    total = _errors(hits)
     if is_part and not total:
         return None
     return min(total, measured.COUNTED), is_part or total > measured.COUNTED
