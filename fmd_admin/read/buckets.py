@@ -30,7 +30,7 @@ from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
-from .kept_days import DayKey, KeptDays, hits_by_hour, inside
+from .kept_rows import KeptRows, RollupKey, RollupTable, hits_by_hour, inside
 from .scope import Scope
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
@@ -158,15 +158,18 @@ class Buckets:
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
         #: Tells the filters from others.
         self._wanted = (scope.endpoint_id, scope.version_ids)
-        self._days: dict[tuple[DayKey, tuple[int, int]], KeptDays] = {}
+        self._kept: dict[tuple[RollupTable, RollupKey, tuple[int, int]], KeptRows] = {}
 
-    def totals(self, by: By = "endpoint_id", *, hourly: bool = False) -> dict[int, Total]:
+    def totals(
+        self, by: By = "endpoint_id", *, hourly: bool = False, keep: bool = True
+    ) -> dict[int, Total]:
         """Return what was measured in the range, by endpoint, version or moment; only with hits.
 
         Moments are whole days where the range has these, and hours else; only hours if ``hourly``.
+        With ``keep`` the process keeps sums, unless by moment: for ranges that are asked for again.
         """
         found: dict[int, Total] = {}
-        for rows in self._figures(by, hourly=hourly):
+        for rows in self._figures(by, hourly=hourly, keep=keep):
             for key, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
                 total = found.get(key)
                 if total is None:
@@ -181,10 +184,10 @@ class Buckets:
                 total.parts.append(stored)
         return found
 
-    def _figures(self, by: By, *, hourly: bool) -> Iterator[Sequence[Sequence[Any]]]:
+    def _figures(self, by: By, *, hourly: bool, keep: bool) -> Iterator[Sequence[Sequence[Any]]]:
         for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=hourly):
-            if table is Day and by != "moment":
-                yield list(self._kept_days(by, span).sums())
+            if keep and by != "moment":
+                yield list(self._kept_rows(table, by, span).sums())
             else:
                 yield self._rows(by, table, moment, span)
         yield [
@@ -214,12 +217,12 @@ class Buckets:
         )
         return self._all(select(*columns).where(inside(moment, *span), *self._filters(table)))
 
-    def _kept_days(self, by: DayKey, span: tuple[int, int]) -> KeptDays:
-        found = self._days.get((by, span))
+    def _kept_rows(self, table: RollupTable, by: RollupKey, span: tuple[int, int]) -> KeptRows:
+        found = self._kept.get((table, by, span))
         if found is None:
-            filters = self._filters(Day)
-            found = KeptDays(self._connection, by, span, filters, self._wanted)
-            self._days[by, span] = found
+            filters = self._filters(table)
+            found = KeptRows(self._connection, table, by, span, filters, self._wanted)
+            self._kept[table, by, span] = found
         return found
 
     def hits_by_hour(self) -> list[tuple[int, int]]:
@@ -240,15 +243,14 @@ class Buckets:
 
         The same hour and endpoint may come several times.
         """
-        rows = self._all(
+        rows: Sequence[Any] = self._all(
             # PostgreSQL adds up big integers as decimal numbers.
             select(_HOUR, Hour.endpoint_id, cast(func.sum(Hour.hits), BigInteger))
             .where(*self._hours(start_ms, end_ms))
             .group_by(Hour.hour, Hour.endpoint_id)
         )
-        found: list[Any] = list(rows)
         waiting = self._waiting_inside(start_ms, end_ms)
-        return found + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
+        return list(rows) + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
 
     def endpoint_hits_by_day(self, start_ms: int, end_ms: int) -> list[tuple[int, int, int]]:
         """Return (a moment of a day, endpoint id, hits) from ``start_ms`` to ``end_ms``.
@@ -258,7 +260,7 @@ class Buckets:
         found: list[tuple[int, int, int]] = []
         spans = cut(self.calendar, start_ms, end_ms)
         if spans.days is not None:
-            found += self._kept_days("endpoint_id", spans.days).hits()
+            found += self._kept_rows(Day, "endpoint_id", spans.days).hits()
             waiting = self._waiting_inside(*spans.days)
             found += [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
         for span in spans.hours:

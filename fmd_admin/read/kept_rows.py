@@ -1,5 +1,7 @@
 """Days of the rollups by endpoint or version, summed by the week and kept in the process.
 
+Hours are summed six at a time: those of the days that lie in a range in part.
+
 A page of 90 days has some thousand of them, and to read and to add up their histograms takes most
 of its time. So the database only adds up their figures, which tell whether a week is still the
 same: whatever changes a histogram changes with it how many requests there were, or their times.
@@ -31,23 +33,28 @@ from sqlalchemy import (
 )
 
 from ..store import histogram
-from ..store.calendar import Calendar
+from ..store.calendar import HOUR_MS, Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, Hour
 
-# Of the same length in all time zones: not to be shown, only to keep some days together.
-_WEEK_MS = 7 * 24 * 3_600_000
+# Of the same length in all time zones: not to be shown, only to keep some rows together.
+_WEEK_MS = 7 * 24 * HOUR_MS
+RollupTable = type[Day] | type[Hour]
+RollupKey = Literal["endpoint_id", "version_id"]
 #: What a sum takes with its objects, besides its histogram and its numbers; and a number.
 _SUM_BYTES, _NUMBER_BYTES = 100, 8
 #: As plain integers; see buckets.
 _DAY = type_coerce(Day.day, BigInteger)
 _HOUR = type_coerce(Hour.hour, BigInteger)
+#: Of each table, when its rows begin, and how much of it is kept together.
+_TABLES: dict[RollupTable, tuple[ColumnElement[int], int]] = {
+    Day: (_DAY, _WEEK_MS),
+    Hour: (_HOUR, 6 * HOUR_MS),
+}
 
-DayKey = Literal["endpoint_id", "version_id"]
 
-
-class DaySum(NamedTuple):
-    """What was measured on some days of one endpoint or version, ``key``. Durations in ms."""
+class Sum(NamedTuple):
+    """What was measured in some days or hours of the endpoint or version ``key``; times in ms."""
 
     key: int
     hits: int
@@ -59,62 +66,73 @@ class DaySum(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Week:
-    """Sums of a week's days, and the hits of each of these: by day, then as the sums are."""
+class _Portion:
+    """Sums of a week's days, and the hits of each of these: by day, then as the sums are.
 
-    sums: list[DaySum]
-    days: list[int]
+    Or of some hours.
+    """
+
+    sums: list[Sum]
+    moments: list[int]
     hits: array[int]
 
 
-class KeptDays:
-    """The days that lie in a span and match conditions; read in one read transaction."""
+class KeptRows:
+    """The days or hours in a span that match conditions; read in one read transaction."""
 
     def __init__(
         self,
         connection: Connection,
-        by: DayKey,
+        table: RollupTable,
+        by: RollupKey,
         span: tuple[int, int],
         conditions: Sequence[ColumnElement[bool]],
         wanted: Hashable,
     ) -> None:
         """``wanted`` tells ``conditions`` from others."""
         self._connection = connection
-        self._key: ColumnElement[int] = type_coerce(getattr(Day, by), BigInteger)
-        self._where = [inside(_DAY, *span), *conditions]
-        marks = _marks(connection, self._where, self._key)
-        keys = [("days", by, wanted, week, mark.tobytes()) for week, mark in marks.items()]
-        weeks = list(marks)
-        self._weeks = kept_of(connection).find_all(
-            keys, lambda missing: self._read([weeks[index] for index in missing]), _size
+        self._table = table
+        self._moment, self._width_ms = _TABLES[table]
+        self._key: ColumnElement[int] = type_coerce(getattr(table, by), BigInteger)
+        self._where = [inside(self._moment, *span), *conditions]
+        marks = _marks(connection, table, self._where, self._key)
+        name = table.__tablename__
+        keys = [(name, by, wanted, number, mark.tobytes()) for number, mark in marks.items()]
+        numbers = list(marks)
+        self._portions = kept_of(connection).find_all(
+            keys, lambda missing: self._read([numbers[index] for index in missing]), _size
         )
 
-    def sums(self) -> Iterator[DaySum]:
-        """Yield the sums of each week; the same key comes once a week."""
-        for week in self._weeks:
-            yield from week.sums
+    def sums(self) -> Iterator[Sum]:
+        """Yield the sums of each portion; the same key comes once in each."""
+        for portion in self._portions:
+            yield from portion.sums
 
     def hits(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (day, key, hits) where there are any."""
-        for week in self._weeks:
-            keys = [found.key for found in week.sums]
-            for number, day in enumerate(week.days):
+        """Yield (day or hour, key, hits) where there are any."""
+        for portion in self._portions:
+            keys = [found.key for found in portion.sums]
+            for number, moment in enumerate(portion.moments):
                 first = number * len(keys)
-                for key, hits in zip(keys, week.hits[first : first + len(keys)], strict=True):
+                for key, hits in zip(keys, portion.hits[first : first + len(keys)], strict=True):
                     if hits:
-                        yield day, key, hits
+                        yield moment, key, hits
 
-    def _read(self, weeks: Sequence[int]) -> list[_Week]:
-        spans = _joined((week * _WEEK_MS, (week + 1) * _WEEK_MS) for week in weeks)
-        columns = (Day.hits, Day.errors, Day.sum_ms, Day.min_ms, Day.max_ms, Day.histogram)
-        query = (
-            select(self._key, _DAY, *columns)
-            .where(*self._where, or_(*(inside(_DAY, *span) for span in spans)))
-            .order_by(_DAY, Day.endpoint_id, Day.version_id)
+    def _read(self, numbers: Sequence[int]) -> list[_Portion]:
+        table, moment, width_ms = self._table, self._moment, self._width_ms
+        spans = _joined((number * width_ms, (number + 1) * width_ms) for number in numbers)
+        columns = (
+            *(table.hits, table.errors, table.sum_ms),
+            *(table.min_ms, table.max_ms, table.histogram),
         )
-        found: dict[int, list[Sequence[Any]]] = {week: [] for week in weeks}
+        query = (
+            select(self._key, moment, *columns)
+            .where(*self._where, or_(*(inside(moment, *span) for span in spans)))
+            .order_by(moment, table.endpoint_id, table.version_id)
+        )
+        found: dict[int, list[Sequence[Any]]] = {number: [] for number in numbers}
         for row in self._connection.execute(query).all():
-            found[row[1] // _WEEK_MS].append(row)
+            found[row[1] // width_ms].append(row)
         return [_summed(rows) for rows in found.values()]
 
 
@@ -129,7 +147,7 @@ def hits_by_hour(
 
     ``conditions`` gives those of a table.
     """
-    marks = _marks(connection, [inside(_DAY, *span), *conditions(Day)])
+    marks = _marks(connection, Day, [inside(_DAY, *span), *conditions(Day)])
     starts: dict[int, int] = {}
     day, end_ms = span
     while day < end_ms:
@@ -158,25 +176,27 @@ def hits_by_hour(
 
 def _marks(
     connection: Connection,
+    table: RollupTable,
     where: Sequence[ColumnElement[bool]],
     key: ColumnElement[int] | None = None,
 ) -> dict[int, array[float]]:
-    """Return what tells the days of each week from what they were before, oldest first.
+    """Return what tells the rows of each portion from what they were before, oldest first.
 
-    With ``key`` also what tells the days of each key from those of others.
+    With ``key`` also what tells the rows of each key from those of others.
     """
-    week = (_DAY // literal(_WEEK_MS, BigInteger)).label("week")
-    groups: list[ColumnElement[int]] = [week] if key is None else [week, key]
+    moment, width_ms = _TABLES[table]
+    portion = (moment // literal(width_ms, BigInteger)).label("portion")
+    groups: list[ColumnElement[int]] = [portion] if key is None else [portion, key]
     query = (
         select(
             *groups,
             func.count(),
             # PostgreSQL adds up big integers as decimal numbers.
-            cast(func.sum(Day.hits), Double),
-            cast(func.sum(Day.errors), Double),
-            func.sum(Day.sum_ms),
-            func.min(Day.min_ms),
-            func.max(Day.max_ms),
+            cast(func.sum(table.hits), Double),
+            cast(func.sum(table.errors), Double),
+            func.sum(table.sum_ms),
+            func.min(table.min_ms),
+            func.max(table.max_ms),
         )
         .where(*where)
         .group_by(*groups)
@@ -206,8 +226,8 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _summed(rows: Sequence[Sequence[Any]]) -> _Week:
-    """Return what rows of (key, day, figures of a sum) add up to; they are in the order of days."""
+def _summed(rows: Sequence[Sequence[Any]]) -> _Portion:
+    """Return what rows of (key, moment, figures of a sum) add up to, in the order of moments."""
     by_key: dict[int, list[Sequence[Any]]] = {}
     for row in rows:
         by_key.setdefault(row[0], []).append(row)
@@ -215,7 +235,7 @@ def _summed(rows: Sequence[Sequence[Any]]) -> _Week:
     for key, of_it in sorted(by_key.items()):
         _, _, hits, errors, sums_ms, mins_ms, maxs_ms, histograms = zip(*of_it, strict=True)
         sums.append(
-            DaySum(
+            Sum(
                 key,
                 sum(hits),
                 sum(errors),
@@ -225,17 +245,17 @@ def _summed(rows: Sequence[Sequence[Any]]) -> _Week:
                 histogram.merge(histograms),
             )
         )
-    days = sorted({row[1] for row in rows})
-    places = {(day, key): 0 for day in days for key in sorted(by_key)}
+    moments = sorted({row[1] for row in rows})
+    places = {(moment, key): 0 for moment in moments for key in sorted(by_key)}
     for row in rows:
         places[row[1], row[0]] += row[2]
-    return _Week(sums, days, array("q", places.values()))
+    return _Portion(sums, moments, array("q", places.values()))
 
 
-def _size(week: _Week) -> int:
+def _size(portion: _Portion) -> int:
     # The key has eight numbers for each sum.
-    numbers = len(week.hits) + 14 * len(week.sums)
-    bytes = sum(_SUM_BYTES + len(found.histogram) for found in week.sums)
+    numbers = len(portion.hits) + 14 * len(portion.sums)
+    bytes = sum(_SUM_BYTES + len(found.histogram) for found in portion.sums)
     return _SUM_BYTES + _NUMBER_BYTES * numbers + bytes
 
 
