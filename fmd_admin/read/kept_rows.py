@@ -185,7 +185,7 @@ def _marks(
     With ``key`` also what tells the rows of each key from those of others.
     """
     moment, width_ms = _TABLES[table]
-    portion = (moment // literal(width_ms, BigInteger)).label("portion")
+    portion = (moment // literal(width_ms, BigInteger)).label("place")
     groups: list[ColumnElement[int]] = [portion] if key is None else [portion, key]
     query = (
         select(
