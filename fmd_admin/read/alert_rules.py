@@ -206,7 +206,8 @@ def values(connection: Connection, rule: Rule, scope: Scope) -> dict[int | None,
             return {key: float(hits) for key, hits in counted.by_endpoint.items()}
         key = rule.endpoint_id if rule.scope == ONE else None
         return {key: float(counted.total)}
-    totals = Buckets(connection, scope).totals()
+    # Nobody asks for these hours again: the next look is of others.
+    totals = Buckets(connection, scope).totals(keep=False)
     if rule.scope == APP:
         return {None: value_of(rule, together(totals.values()))}
     keys = watched(connection, rule, scope.start_ms)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    and_,
+    cast,
     func,
     literal,
     select,
@@ -30,6 +30,7 @@ from ..store.aggregate import parse_statuses
 from ..store.calendar import Calendar
 from ..store.kept import kept_of
 from ..store.models import Day, DayStatus, Hour, HourStatus, RollupDelta
+from .kept_rows import KeptRows, RollupKey, RollupTable, hits_by_hour, inside
 from .scope import Scope
 
 # As plain integers: turning each of 100,000 into a datetime would take longer than the query.
@@ -155,14 +156,20 @@ class Buckets:
         self.calendar = Calendar(scope.zone)
         self._connection = connection
         self._spans = cut(self.calendar, scope.start_ms, scope.end_ms)
+        #: Tells the filters from others.
+        self._wanted = (scope.endpoint_id, scope.version_ids)
+        self._kept: dict[tuple[RollupTable, RollupKey, tuple[int, int]], KeptRows] = {}
 
-    def totals(self, by: By = "endpoint_id", *, hourly: bool = False) -> dict[int, Total]:
+    def totals(
+        self, by: By = "endpoint_id", *, hourly: bool = False, keep: bool = True
+    ) -> dict[int, Total]:
         """Return what was measured in the range, by endpoint, version or moment; only with hits.
 
         Moments are whole days where the range has these, and hours else; only hours if ``hourly``.
+        With ``keep`` the process keeps sums, unless by moment: for ranges that are asked for again.
         """
         found: dict[int, Total] = {}
-        for rows in self._figures(by, hourly=hourly):
+        for rows in self._figures(by, hourly=hourly, keep=keep):
             for key, hits, errors, sum_ms, min_ms, max_ms, stored in rows:
                 total = found.get(key)
                 if total is None:
@@ -177,9 +184,12 @@ class Buckets:
                 total.parts.append(stored)
         return found
 
-    def _figures(self, by: By, *, hourly: bool) -> Iterator[Sequence[Sequence[Any]]]:
+    def _figures(self, by: By, *, hourly: bool, keep: bool) -> Iterator[Sequence[Sequence[Any]]]:
         for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=hourly):
-            yield self._rows(by, table, moment, span)
+            if keep and by != "moment":
+                yield list(self._kept_rows(table, by, span).sums())
+            else:
+                yield self._rows(by, table, moment, span)
         yield [
             (
                 getattr(delta, by),
@@ -205,16 +215,26 @@ class Buckets:
             table.max_ms,
             table.histogram,
         )
-        return self._all(select(*columns).where(_inside(moment, *span), *self._filters(table)))
+        return self._all(select(*columns).where(inside(moment, *span), *self._filters(table)))
+
+    def _kept_rows(self, table: RollupTable, by: RollupKey, span: tuple[int, int]) -> KeptRows:
+        found = self._kept.get((table, by, span))
+        if found is None:
+            filters = self._filters(table)
+            found = KeptRows(self._connection, table, by, span, filters, self._wanted)
+            self._kept[table, by, span] = found
+        return found
 
     def hits_by_hour(self) -> list[tuple[int, int]]:
         """Return (beginning of an hour, hits) in the range; an hour may come several times."""
-        rows = self._all(
-            select(_HOUR, func.sum(Hour.hits))
-            .where(*self._hours(self.scope.start_ms, self.scope.end_ms))
-            .group_by(Hour.hour)
-        )
-        found = [(hour, int(hits)) for hour, hits in rows]
+        found: list[tuple[int, int]] = []
+        if self._spans.days is not None:
+            found = hits_by_hour(
+                self._connection, self.calendar, self._spans.days, self._filters, self._wanted
+            )
+        for span in self._spans.hours:
+            query = select(_HOUR, cast(func.sum(Hour.hits), BigInteger)).where(*self._hours(*span))
+            found += map(tuple, self._all(query.group_by(Hour.hour)))
         waiting = self._waiting_inside(self.scope.start_ms, self.scope.end_ms)
         return found + [(delta.hour, delta.hits) for delta in waiting]
 
@@ -223,14 +243,14 @@ class Buckets:
 
         The same hour and endpoint may come several times.
         """
-        rows = self._all(
-            select(_HOUR, Hour.endpoint_id, func.sum(Hour.hits))
+        rows: Sequence[Any] = self._all(
+            # PostgreSQL adds up big integers as decimal numbers.
+            select(_HOUR, Hour.endpoint_id, cast(func.sum(Hour.hits), BigInteger))
             .where(*self._hours(start_ms, end_ms))
             .group_by(Hour.hour, Hour.endpoint_id)
         )
-        found = [(hour, endpoint_id, int(hits)) for hour, endpoint_id, hits in rows]
         waiting = self._waiting_inside(start_ms, end_ms)
-        return found + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
+        return list(rows) + [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
 
     def endpoint_hits_by_day(self, start_ms: int, end_ms: int) -> list[tuple[int, int, int]]:
         """Return (a moment of a day, endpoint id, hits) from ``start_ms`` to ``end_ms``.
@@ -240,12 +260,7 @@ class Buckets:
         found: list[tuple[int, int, int]] = []
         spans = cut(self.calendar, start_ms, end_ms)
         if spans.days is not None:
-            rows = self._all(
-                select(_DAY, Day.endpoint_id, func.sum(Day.hits))
-                .where(_inside(_DAY, *spans.days), *self._filters(Day))
-                .group_by(Day.day, Day.endpoint_id)
-            )
-            found += [(day, endpoint_id, int(hits)) for day, endpoint_id, hits in rows]
+            found += self._kept_rows(Day, "endpoint_id", spans.days).hits()
             waiting = self._waiting_inside(*spans.days)
             found += [(delta.hour, delta.endpoint_id, delta.hits) for delta in waiting]
         for span in spans.hours:
@@ -258,7 +273,7 @@ class Buckets:
         sources: list[Iterable[Sequence[Any]]] = [
             self._all(
                 select(table.endpoint_id, table.version_id, func.sum(table.hits))
-                .where(_inside(moment, *span), *self._filters(table))
+                .where(inside(moment, *span), *self._filters(table))
                 .group_by(table.endpoint_id, table.version_id)
             )
             for table, moment, span in self._tables(Day, _DAY, Hour, _HOUR, hourly=False)
@@ -276,7 +291,7 @@ class Buckets:
         found: dict[int, dict[int, int]] = {}
         tables = (DayStatus, _DAY_STATUS, HourStatus, _HOUR_STATUS)
         for table, moment, span in self._tables(*tables, hourly=hourly):
-            where = [_inside(moment, *span), *self._filters(table)]
+            where = [inside(moment, *span), *self._filters(table)]
             key = moment if by == "moment" else getattr(table, by)
             for number, hits in self._sums_by_status(key, table, moment, where):
                 group, status = divmod(number, _STATUSES)
@@ -337,7 +352,7 @@ class Buckets:
         return self._connection.execute(query).all()
 
     def _hours(self, start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
-        return [_inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]
+        return [inside(_HOUR, start_ms, end_ms), *self._filters(Hour)]
 
     def _filters(self, table: Any) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
@@ -383,7 +398,3 @@ def first_hour(connection: Connection) -> int | None:
     )
     found = [connection.scalar(query) for query in queries]
     return min((hour for hour in found if hour is not None), default=None)
-
-
-def _inside(moment: ColumnElement[int], start_ms: int, end_ms: int) -> ColumnElement[bool]:
-    return and_(moment >= start_ms, moment < end_ms)

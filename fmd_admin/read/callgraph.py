@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
-import math
+import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,9 +15,8 @@ from sqlalchemy import Connection, select
 from ..store.models import CodeLine
 from ..store.trees import MergedRow
 from .table import Column, Table
+from .tree_figures import MAX_NODES, Figures
 
-#: Nodes that a page gets; the lightest ones are left out, downloads have them all.
-MAX_NODES = 5_000
 #: Characters of a line's text that a page gets.
 MAX_SOURCE = 160
 #: The library that Python comes with.
@@ -90,21 +88,13 @@ class Node:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The numbers of :meth:`CallGraph.as_json`, and the ids of its lines. Not to be changed."""
-
-    line_ids: list[int]
-    nodes: list[int]
-
-
 @dataclass(frozen=True)
 class CallGraph:
     """The tree below one root: the requests themselves.
 
     ``rows`` are in preorder, their weights are parts of ``total_us``, the time of all ``requests``
     together. What the children of a node leave of its time was spent in the node itself.
-    ``drawn`` is what :meth:`draw` gave for the same rows and requests, where it is known.
+    ``known`` are the figures of the same rows and requests, where they are there already.
     """
 
     name: str
@@ -113,21 +103,17 @@ class CallGraph:
     requests: int
     samples: int
     total_us: int
-    drawn: Drawn | None = None
+    known: Figures | None = None
 
     @cached_property
+    def figures(self) -> Figures:
+        """What is computed of the rows."""
+        return self.known or Figures(self.rows, self.requests)
+
+    @property
     def self_us(self) -> list[int]:
         """The time that each row spent in itself."""
-        whole = [round(row.weight_us) for row in self.rows]
-        left = whole.copy()
-        path: list[int] = []
-        for index, row in enumerate(self.rows):
-            del path[row.depth :]
-            if path:
-                left[path[-1]] -= whole[index]
-            path.append(index)
-        # Rounded parts may add up to a little more than the whole.
-        return [value if value > 0 else 0 for value in left]
+        return self.figures.self_us
 
     @property
     def unseen_us(self) -> int:
@@ -135,41 +121,22 @@ class CallGraph:
         return max(self.total_us - sum(round(r.weight_us) for r in self.rows if r.depth == 0), 0)
 
     def nodes(self, at_most: int | None = None) -> Iterator[Node]:
-        """Yield the nodes in preorder; with ``at_most`` the heaviest ones only."""
-        for index, row in self._heaviest(at_most):
+        """Yield the nodes in preorder; with ``at_most`` (to ``MAX_NODES``) the heaviest ones."""
+        figures = self.figures
+        own_us = figures.self_us
+        for index in range(len(self.rows)) if at_most is None else figures.heaviest(at_most):
+            row = self.rows[index]
             yield Node(
                 depth=row.depth + 1,
                 line=self.lines[row.line_id],
                 requests=row.requests,
                 samples=row.hits,
                 total_us=round(row.weight_us),
-                self_us=self.self_us[index],
+                self_us=own_us[index],
                 mean_ms=row.weight_us / self.requests / 1000,
-                deviation_ms=self._deviation_ms(row),
+                deviation_ms=figures.deviation_ms(row),
                 share=row.weight_us / self.total_us if self.total_us else 0.0,
             )
-
-    def _deviation_ms(self, row: MergedRow) -> float:
-        # In whole numbers: the difference of two large squares.
-        spread = self.requests * row.squares - row.total_us**2
-        return math.sqrt(max(spread, 0)) / self.requests / 1000
-
-    def _heaviest(self, at_most: int | None) -> Iterable[tuple[int, MergedRow]]:
-        """Return the heaviest rows with their numbers, none of them without its parent."""
-        if at_most is None or len(self.rows) <= at_most:
-            return enumerate(self.rows)
-        # Rounding may make a child heavier than its parent; of equals the first is kept.
-        weights: list[float] = []
-        path: list[float] = []
-        for row in self.rows:
-            del path[row.depth :]
-            weight = row.weight_us
-            if path and path[-1] < weight:
-                weight = path[-1]
-            path.append(weight)
-            weights.append(weight)
-        heaviest = heapq.nlargest(at_most, range(len(weights)), key=weights.__getitem__)
-        return [(index, self.rows[index]) for index in sorted(heaviest)]
 
     def table(self) -> Table:
         """Return a row for each node, the requests themselves first."""
@@ -209,40 +176,20 @@ class CallGraph:
         ]
         return Table("profile", COLUMNS, rows)
 
-    def draw(self) -> Drawn:
-        """Return what :meth:`as_json` has of the rows: at most ``MAX_NODES``; lines not needed."""
-        numbers: dict[int, int] = {}
-        nodes: list[int] = []
-        # Without a Node each, which takes as long as all the rest of it.
-        for _, row in self._heaviest(MAX_NODES):
-            nodes += (
-                row.depth + 1,
-                numbers.setdefault(row.line_id, len(numbers)),
-                round(row.weight_us),
-                row.hits,
-                row.requests,
-                round(self._deviation_ms(row) * 1000),
-            )
-        return Drawn(list(numbers), nodes)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what profiler.js draws, with texts once each: at most ``MAX_NODES`` nodes.
+    def as_json(self) -> str:
+        """Return the JSON that profiler.js draws, texts once each; at most ``MAX_NODES`` nodes.
 
         A node is six numbers in ``nodes``: depth, index in ``lines``, total µs, samples, requests,
         standard deviation µs. A line is index in ``files``, number, function, text, and 1 for the
         host's own code. A file is its path and the library it belongs to.
         """
-        drawn = self.drawn or self.draw()
+        drawn = self.figures.drawn
         lines = [self.lines[id] for id in drawn.line_ids]
-        libraries = {line.file: line.library for line in lines}
-        files = {file: index for index, file in enumerate(libraries)}
-        return {
-            "name": self.name,
-            "total_us": self.total_us,
-            "requests": self.requests,
-            "samples": self.samples,
+        firsts = {line.file: line for line in lines}
+        files = {file: index for index, file in enumerate(firsts)}
+        texts = {
+            "files": [[file, line.library] for file, line in firsts.items()],
             "left_out": max(len(self.rows) - MAX_NODES, 0),
-            "files": [list(pair) for pair in libraries.items()],
             "lines": [
                 [
                     files[line.file],
@@ -253,8 +200,12 @@ class CallGraph:
                 ]
                 for line in lines
             ],
-            "nodes": drawn.nodes,
+            "name": self.name,
         }
+        sums = {"requests": self.requests, "samples": self.samples, "total_us": self.total_us}
+        # The nodes are most of it, and JSON already.
+        before, after = (json.dumps(part, separators=(",", ":")) for part in (texts, sums))
+        return f'{before[:-1]},"nodes":{drawn.nodes},{after[1:]}\n'
 
     def stacks(self) -> Iterator[tuple[list[Line], int]]:
         """Yield every stack with the µs spent at its end, the requests' own (empty) one first."""
@@ -313,9 +264,8 @@ class CallGraph:
         }
 
 
-def load_lines(connection: Connection, rows: Sequence[MergedRow]) -> dict[int, Line]:
-    """Return the code line of every id in ``rows``."""
-    ids = sorted({row.line_id for row in rows})
+def load_lines(connection: Connection, ids: Sequence[int]) -> dict[int, Line]:
+    """Return the code line of every id."""
     found = {}
     for start in range(0, len(ids), _CHUNK):
         query = select(

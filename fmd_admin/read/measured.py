@@ -110,17 +110,18 @@ def part(
     *more: Any,
     sorts: dict[str, Any],
     wanted: Sequence[ColumnElement[bool]] = (),
+    counted: tuple[int, bool] | None = None,
 ) -> Part:
     """Read one page of the rows in ``scope`` that are ``wanted``; the last one if there are fewer.
 
     Where there are more than ``COUNTED``, the newest ones are sorted by anything but time. Raises
-    ScopeError for an unknown sort.
+    ScopeError for an unknown sort. ``counted`` is what :func:`count_up` would say, if it is known.
     """
     column = sorts.get(asked.sort)
     if column is None:
         raise ScopeError(f"Cannot sort by {asked.sort[:40]!r}. Use one of {', '.join(sorts)}.")
     wanted = [*conditions(model, scope), *wanted]
-    total, are_more = count_up(connection, model, wanted)
+    total, are_more = counted or count_up(connection, model, wanted)
     order = [column, model.time, model.id] if asked.sort != "time" else [column, model.id]
     ordering = [item.desc() if asked.descending else item.asc() for item in order]
     query = statement(model, *more).order_by(*ordering)

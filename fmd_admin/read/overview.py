@@ -247,12 +247,17 @@ def _sparks(buckets: Buckets) -> dict[int, list[int]]:
         hits = buckets.endpoint_hits_by_day(scope.start_ms, scope.end_ms)
     else:
         hits = buckets.endpoint_hits_by_hour(scope.start_ms, scope.end_ms)
+    places = {moment: number // width for number, moment in enumerate(starts)}
     sparks: dict[int, list[int]] = {}
     for moment, endpoint_id, count in hits:
         row = sparks.get(endpoint_id)
         if row is None:
             row = sparks[endpoint_id] = [0] * len(edges)
-        row[bisect_right(edges, moment) - 1] += count
+        place = places.get(moment)
+        if place is None:
+            # An hour that is not merged yet, among days.
+            place = bisect_right(edges, moment) - 1
+        row[place] += count
     return sparks
 
 

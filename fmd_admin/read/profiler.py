@@ -8,16 +8,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
 
 from ..store import trees
 from ..store.kept import kept_of
 from ..store.models import Profile
 from ..store.trees import MergedRow
-from .callgraph import CallGraph, Drawn, load_lines
+from ..store.types import from_millis
+from .callgraph import CallGraph, load_lines
 from .measured import Asked, RequestInfo, conditions, count_up, part, statement
 from .scope import Scope
 from .table import Column
+from .tree_figures import Figures
 
 #: The grouped profiler merges so many of the most recent ones.
 GROUPED = 100
@@ -113,10 +115,9 @@ class Grouped:
 class _Merged:
     """What only depends on the profiles themselves; ``unsampled`` as in :class:`Grouped`."""
 
-    rows: list[MergedRow]
+    figures: Figures
     total_us: int
     unsampled: int
-    drawn: Drawn
 
 
 def profiles(connection: Connection, scope: Scope, asked: Asked) -> ProfileList:
@@ -148,14 +149,15 @@ def profile(connection: Connection, endpoint_id: int, profile_id: int) -> Profil
         return None
     *request, samples, period_ms, tree = found
     row = ProfileRow(RequestInfo(*request), samples, period_ms)
-    merged = trees.merge([trees.decode(tree)])
+    figures = Figures(trees.merge([trees.unpack(tree)]), 1)
     graph = CallGraph(
         name=f"{row.request.method} {row.request.endpoint}",
-        rows=merged,
-        lines=load_lines(connection, merged),
+        rows=figures.rows,
+        lines=load_lines(connection, figures.line_ids),
         requests=1,
         samples=samples,
         total_us=round(row.request.duration_ms * 1000),
+        known=figures,
     )
     return ProfiledRequest(row, graph)
 
@@ -168,35 +170,44 @@ def grouped(connection: Connection, scope: Scope, name: str, *, most: int = GROU
     wanted = conditions(Profile, scope)
     total, more = count_up(connection, Profile, wanted)
     query = (
-        select(Profile.time, Profile.duration_ms, Profile.samples, Profile.period_ms, Profile.tree)
+        select(
+            Profile.id,
+            type_coerce(Profile.time, BigInteger).label("time_ms"),
+            Profile.duration_ms,
+            Profile.samples,
+            Profile.period_ms,
+            # Without reading the tree itself.
+            func.length(Profile.tree),
+        )
         .where(*wanted)
         .order_by(Profile.time.desc(), Profile.id.desc())
         .limit(most)
     )
     found = connection.execute(query).all()
     # A page and its data are asked for one after the other, and mostly nothing came in between.
-    key = ("grouped", *((row.tree, row.duration_ms, row.samples, row.period_ms) for row in found))
-    merged = kept_of(connection).find(key, partial(_merge, found), partial(_size, found))
+    # Profiles come and go and never change: those of the same figures have the same trees.
+    key = ("grouped", *map(tuple, found))
+    merged = kept_of(connection).find(key, partial(_merge, connection, found), _size)
     graph = CallGraph(
         name=name,
-        rows=merged.rows,
-        lines=load_lines(connection, merged.rows),
+        rows=merged.figures.rows,
+        lines=load_lines(connection, merged.figures.line_ids),
         requests=len(found),
         samples=sum(row.samples for row in found),
         total_us=merged.total_us,
-        drawn=merged.drawn,
+        known=merged.figures,
     )
     return Grouped(
         graph=graph,
         total=total,
         more=more,
         unsampled=merged.unsampled,
-        first=found[-1].time if found else None,
-        last=found[0].time if found else None,
+        first=from_millis(found[-1].time_ms) if found else None,
+        last=from_millis(found[0].time_ms) if found else None,
     )
 
 
-def _merge(found: Sequence[Any]) -> _Merged:
+def _merge(connection: Connection, found: Sequence[Any]) -> _Merged:
     """Merge the trees; all samples together stand for the time of all requests.
 
     A tree's times add up to its request's duration, which tells nothing about how often samples
@@ -205,8 +216,10 @@ def _merge(found: Sequence[Any]) -> _Merged:
     where something calculates, and stands for more there than where everything waits.
     """
     total_us = round(sum(row.duration_ms for row in found) * 1000)
+    query = select(Profile.id, Profile.tree).where(Profile.id.in_([row.id for row in found]))
+    stored = {row.id: row.tree for row in connection.execute(query)}
     # Where they were not counted (in what was imported) they stand for the whole request.
-    unsampled = [not row.samples and not trees.decode(row.tree) for row in found]
+    unsampled = [not row.samples and not trees.unpack(stored[row.id]) for row in found]
     sampled_us = [
         (row.samples * row.period_ms if row.samples or empty else row.duration_ms) * 1000
         for row, empty in zip(found, unsampled, strict=True)
@@ -220,13 +233,11 @@ def _merge(found: Sequence[Any]) -> _Merged:
             for row, us in zip(found, sampled_us, strict=True)
         ]
         # One after the other: all of them at once would be some megabytes of small objects.
-        decoded = (trees.decode(row.tree) for row in found)
-        rows = trees.heaviest_first(trees.merge(decoded, factors))
-    samples = sum(row.samples for row in found)
-    graph = CallGraph("", rows, {}, len(found), samples, total_us)
-    return _Merged(rows, total_us, sum(unsampled), graph.draw())
+        unpacked = (trees.unpack(stored[row.id]) for row in found)
+        rows = trees.heaviest_first(trees.merge(unpacked, factors))
+    return _Merged(Figures(rows, len(found)), total_us, sum(unsampled))
 
 
-def _size(found: Sequence[Any], merged: _Merged) -> int:
-    # What the key takes for each profile, beside its tree, is less than for a row.
-    return _ROW_BYTES * (len(merged.rows) + len(found)) + sum(len(row.tree) for row in found)
+def _size(merged: _Merged) -> int:
+    # What the key takes for each profile is less than for a row.
+    return _ROW_BYTES * (len(merged.figures.rows) + merged.figures.requests)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, literal_column
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 
 from ..store.aggregate import FIRST_ERROR
+from ..store.calendar import Calendar
 from ..store.models import Request
-from . import timeline
+from . import measured, timeline
 from .buckets import Buckets
 from .catalog import endpoint_names
 from .measured import Asked, RequestInfo, conditions, part, statement
@@ -22,6 +32,10 @@ from .timeline import Timeline
 TOP_CODES = 20
 #: Endpoints with a bar of their own.
 TOP_ENDPOINTS = 50
+#: Databases that have an index of errors alone.
+_KNOW_ERRORS = ("sqlite", "postgresql")
+#: Requests are many from this part of ``COUNTED`` on: some milliseconds to read them all.
+_MANY = 10
 #: What stands for all codes without a colour.
 OTHER = 0
 
@@ -177,9 +191,42 @@ def by_endpoint(
 
 def errors(connection: Connection, scope: Scope, asked: Asked) -> ErrorList:
     """Return one page of the errors in ``scope``, from the stored requests."""
-    found = part(connection, Request, scope, asked, sorts=SORTS, wanted=[is_error()])
+    counted = _counted(connection, scope)
+    found = part(
+        connection, Request, scope, asked, sorts=SORTS, wanted=[is_error()], counted=counted
+    )
     rows = [RequestInfo(*row) for row in found.rows]
     return ErrorList(rows, found.total, found.page, found.pages, found.more)
+
+
+def _counted(connection: Connection, scope: Scope) -> tuple[int, bool] | None:
+    """Return how many errors there are up to ``COUNTED``, and if more; None: count the rows.
+
+    MySQL has no index of errors alone: to count them it reads every request. Where these are many
+    they are counted as the rollups have them, in the whole hours of what is still stored.
+    """
+    if connection.dialect.name in _KNOW_ERRORS:
+        return None
+    hits = _together(Buckets(connection, scope).statuses("version_id").values())
+    oldest_ms = connection.scalar(select(type_coerce(func.min(Request.time), BigInteger)))
+    if sum(hits.values()) <= measured.COUNTED // _MANY or oldest_ms is None:
+        return None
+    calendar = Calendar(scope.zone)
+    start_ms, end_ms = calendar.hour_start(scope.exact_start_ms), scope.exact_end_ms
+    if start_ms < scope.exact_start_ms:
+        start_ms = calendar.next_hour(start_ms)
+    end_ms = calendar.hour_start(end_ms)
+    is_part = (start_ms, end_ms) != (scope.exact_start_ms, scope.exact_end_ms)
+    start_ms = max(start_ms, calendar.hour_start(oldest_ms))
+    if (start_ms, end_ms) != (scope.start_ms, scope.end_ms):
+        hits = {}
+        if start_ms < end_ms:
+            whole = replace(scope, start_ms=start_ms, end_ms=end_ms)
+            hits = _together(Buckets(connection, whole).statuses("version_id").values())
+    total = _errors(hits)
+    if is_part and not total:
+        return None
+    return min(total, measured.COUNTED), is_part or total > measured.COUNTED
 
 
 def every_error(scope: Scope) -> Select[Any]:

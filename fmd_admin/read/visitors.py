@@ -42,7 +42,7 @@ _PORTION = 64
 #: What an entry of a dict takes with its numbers.
 _ENTRY_BYTES = 120
 #: What a key of a portion's rows takes.
-_KEY_BYTES = 3 * 40 * _PORTION
+_KEY_BYTES = 4 * 40 * _PORTION
 
 
 def whole_days(scope: Scope) -> Scope:
@@ -83,9 +83,25 @@ class Shown:
 
 
 class _Row(NamedTuple):
+    """A stored row but for its figures, which are some megabytes: read where nothing is kept.
+
+    They change with the hits of all its visitors, or the histogram of these.
+    """
+
     version_id: int
     id: int
-    figures: bytes
+    hits: int
+    size: int
+    histogram: bytes
+
+
+_COLUMNS: tuple[Any, ...] = (
+    VisitorDay.version_id,
+    VisitorDay.id,
+    VisitorDay.hits,
+    func.length(VisitorDay.figures),
+    VisitorDay.histogram,
+)
 
 
 class Visitors:
@@ -98,9 +114,9 @@ class Visitors:
         self._calendar = Calendar(self.scope.zone)
         self._weeks: dict[int, int] = {}
         self._kept = kept_of(connection)
+        self._figures: dict[int, bytes] = {}
         rows = sorted((_Row(*row) for row in self._stored()), key=lambda row: row.id)
         # What is made of rows is kept for portions of them: only that of the newest one changes.
-        # A part of the keys are marks: the figures would be held as well, and are some megabytes.
         self._portions = [
             (tuple(chain.from_iterable(map(_mark, some))), some)
             for some in (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
@@ -161,8 +177,7 @@ class Visitors:
         """Return hits and sum in ns by (visitor's id, version id)."""
         asked = frozenset(ids)
         found: dict[tuple[int, int], tuple[int, int]] = {}
-        for row in rows:
-            part = self._part(row)
+        for row, part in zip(rows, self._parts(rows), strict=True):
             for index, id in part.among(asked):
                 pair = (id, row.version_id)
                 hits, sum_ns = found.get(pair, (0, 0))
@@ -173,8 +188,7 @@ class Visitors:
         """Return what was measured of the visitors ``ids``; only groups have a shape."""
         found: dict[int, list[Entry]] = {id: [] for id in ids}
         for key, rows in self._portions:
-            # Figures and shapes are written together, so that the figures tell whether the shapes
-            # are the same, without reading those: of 90 days they are some megabytes.
+            # Figures and shapes are written together: what tells the ones tells the others.
             entries = self._kept.find(
                 ("chosen", key, *ids), partial(self._chosen, rows, ids), size_of_entries
             )
@@ -188,8 +202,7 @@ class Visitors:
         """Return one entry with its shape of each of the visitors ``ids`` that ``rows`` have."""
         asked = frozenset(ids)
         wanted: dict[int, tuple[Part, list[tuple[int, int]]]] = {}
-        for row in rows:
-            part = self._part(row)
+        for row, part in zip(rows, self._parts(rows), strict=True):
             places = part.among(asked)
             if places:
                 wanted[row.id] = part, places
@@ -211,7 +224,6 @@ class Visitors:
         if self.scope.endpoint_id is not None:
             total = together(Buckets(self._connection, self.scope).totals().values())
             return total.quantiles((0.5,))[0] if total.hits else None
-        # As the shapes are: the same figures have the same histogram.
         parts = [
             self._kept.find(("histogram", key), partial(self._histogram, rows), _size_of_histogram)
             for key, rows in self._portions
@@ -247,20 +259,23 @@ class Visitors:
         return hits
 
     def _added_up(self, rows: Sequence[_Row]) -> dict[int, int]:
-        return _added_up([self._part(row) for row in rows])
+        return _added_up(self._parts(rows))
 
-    def _part(self, row: _Row) -> Part:
-        return Part(row.figures, self._kept)
+    def _parts(self, rows: Sequence[_Row]) -> list[Part]:
+        missing = [row.id for row in rows if row.id not in self._figures]
+        if missing:
+            query = select(VisitorDay.id, VisitorDay.figures).where(VisitorDay.id.in_(missing))
+            self._figures.update((id, figures) for id, figures in self._connection.execute(query))
+        return [Part(self._figures[row.id], self._kept) for row in rows]
 
     def _size_of_all(self, hits: dict[int, int]) -> int:
         return _ENTRY_BYTES * len(hits) + _KEY_BYTES * len(self._portions)
 
     def _stored(self) -> Iterable[Sequence[Any]]:
-        """Return (version id, id, figures) of the rows that make up the scope."""
-        columns = (VisitorDay.version_id, VisitorDay.id, VisitorDay.figures)
+        """Return what ``_Row`` has of the rows that make up the scope."""
         wanted = self._filters()
         if self.scope.endpoint_id is not None:
-            query = select(*columns).where(
+            query = select(*_COLUMNS).where(
                 VisitorDay.endpoint_id == self.scope.endpoint_id, *wanted
             )
             return self._connection.execute(query).all()
@@ -269,16 +284,16 @@ class Visitors:
         ids = [*weeks.values(), *(id for key, id in summed.items() if key not in covered)]
         found: list[Sequence[Any]] = []
         for chunk in chunks(sorted(ids)):
-            query = select(*columns).where(VisitorDay.id.in_(chunk))
+            query = select(*_COLUMNS).where(VisitorDay.id.in_(chunk))
             found += self._connection.execute(query).all()
         of_endpoints = VisitorDay.endpoint_id.is_not(None)
         days = select(day_column, VisitorDay.version_id).where(of_endpoints, *wanted).distinct()
         missing = {(row[0], row[1]) for row in self._connection.execute(days)} - summed.keys()
         for chunk in chunks(sorted({day for day, _ in missing})):
             rows = self._connection.execute(
-                select(*columns, day_column).where(of_endpoints, day_column.in_(chunk), *wanted)
+                select(*_COLUMNS, day_column).where(of_endpoints, day_column.in_(chunk), *wanted)
             ).all()
-            found += [row[:3] for row in rows if (row[3], row[0]) in missing]
+            found += [row[:-1] for row in rows if (row[-1], row[0]) in missing]
         return found
 
     def _sums(self) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
@@ -328,8 +343,8 @@ class Visitors:
         return {id: names.get(id, f"(deleted, {id})") for id in ids}
 
 
-def _mark(row: _Row) -> tuple[int, int, int]:
-    return row.id, len(row.figures), hash(row.figures)
+def _mark(row: _Row) -> tuple[int, int, int, int]:
+    return row.id, row.hits, row.size, hash(row.histogram)
 
 
 def _size_of_pairs(found: dict[tuple[int, int], tuple[int, int]]) -> int:

@@ -61,14 +61,14 @@ class MeasuredData(DataView):
 
     def elsewhere(self, column: Any) -> Elsewhere | None:
         model = self.model
-        for table, id in (
-            (Endpoint, model.endpoint_id),
-            (Version, model.version_id),
-            (Group, model.group_id),
-            (Client, model.client_id),
+        for table, id, few in (
+            (Endpoint, model.endpoint_id, True),
+            (Version, model.version_id, True),
+            (Group, model.group_id, False),
+            (Client, model.client_id, False),
         ):
             if column is table.name:
-                return Elsewhere(table, id)
+                return Elsewhere(table, id, few)
         return None
 
     def search_condition(self, text: str) -> ColumnElement[bool]:

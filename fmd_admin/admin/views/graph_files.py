@@ -1,4 +1,4 @@
-"""Downloads of an execution tree: CSV, collapsed stacks, speedscope."""
+"""Data of an execution tree: what is drawn of it, CSV, collapsed stacks, speedscope."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def links(view: str, *, keep_range: bool, **ids: int) -> Links:
         collapsed=make(f"{view}.collapsed", **ids),
         speedscope=make(f"{view}.speedscope", **ids),
     )
+
+
+def as_json(graph: CallGraph) -> Response:
+    """Return what the page draws."""
+    return Response(graph.as_json(), content_type="application/json")
 
 
 def as_csv(graph: CallGraph, name: str) -> Response:

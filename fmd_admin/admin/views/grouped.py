@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response
 from flask_admin import expose
 
@@ -47,10 +45,10 @@ class GroupedPage(Page):
             )
 
     @expose("/endpoint/<int:endpoint_id>/grouped-profiler/data.json")
-    def data_json(self, endpoint_id: int) -> dict[str, Any]:
+    def data_json(self, endpoint_id: int) -> Response:
         """Return the tree as profiler.js draws it."""
         result, _ = self._read(endpoint_id)
-        return result.graph.as_json()
+        return graph_files.as_json(result.graph)
 
     @expose("/endpoint/<int:endpoint_id>/grouped-profiler/data.csv")
     def data_csv(self, endpoint_id: int) -> Response:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response, abort, request
 from flask_admin import expose
 from sqlalchemy import Connection
@@ -78,9 +76,9 @@ class ProfilerPage(Page):
         return csv.stream(name, [column.label for column in COLUMNS], rows)
 
     @expose("/endpoint/<int:endpoint_id>/profiler/<int:profile_id>/data.json")
-    def data_json(self, endpoint_id: int, profile_id: int) -> dict[str, Any]:
+    def data_json(self, endpoint_id: int, profile_id: int) -> Response:
         """Return the tree as profiler.js draws it."""
-        return self._one(endpoint_id, profile_id).graph.as_json()
+        return graph_files.as_json(self._one(endpoint_id, profile_id).graph)
 
     @expose("/endpoint/<int:endpoint_id>/profiler/<int:profile_id>/data.csv")
     def data_csv(self, endpoint_id: int, profile_id: int) -> Response:

@@ -5,11 +5,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import event, select, update
 
 from fmd_admin.read.buckets import Buckets, Total, cut, together
 from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.store import histogram
 from fmd_admin.store.calendar import Calendar
+from fmd_admin.store.models import Day
 from fmd_admin.store.rollups import merge_deltas
 
 from .conftest import MakeWorld
@@ -94,12 +96,13 @@ def test_merging_changes_nothing_that_is_read(world: World) -> None:
             scope = world.scope(**args)
             with world.store.read() as connection:
                 buckets = Buckets(connection, scope)
-                found.append(
+                found += [
                     {
                         key: (total.hits, total.errors, pytest.approx(total.sum_ms), total.counts)
-                        for key, total in buckets.totals().items()
+                        for key, total in totals.items()
                     }
-                )
+                    for totals in (buckets.totals(), buckets.totals("version_id"))
+                ]
                 found.append(_summed((row[:-1], row[-1]) for row in buckets.hits_by_hour()))
                 span = (scope.start_ms, scope.end_ms)
                 found.append(
@@ -116,6 +119,41 @@ def test_merging_changes_nothing_that_is_read(world: World) -> None:
     with world.store.write() as connection:
         assert merge_deltas(connection, world.zone) > 0
     assert everything() == before
+
+
+def test_only_weeks_that_changed_are_read_again(world: World) -> None:
+    """As the database gives their sums: what their histograms are is kept in the process."""
+    scope = world.scope(range="30d")
+    read: list[str] = []
+
+    def listen(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+        if "fmd_day.histogram" in sql:
+            read.append(sql)
+
+    def totals() -> dict[int, tuple[int, float, dict[int, int]]]:
+        with world.store.read() as connection:
+            found = Buckets(connection, scope).totals()
+        return {key: (total.hits, total.sum_ms, total.counts) for key, total in found.items()}
+
+    event.listen(world.store.engine, "before_cursor_execute", listen)
+    first = totals()
+    assert len(read) == 1
+    assert totals() == first
+    assert len(read) == 1
+    with world.store.write() as connection:
+        # Longer by a bucket, and as many: only the sum of the times tells.
+        day, histogram_of_it = connection.execute(
+            select(Day.day, Day.histogram).order_by(Day.day.desc()).limit(1)
+        ).one()
+        moved = {number + 1: hits for number, hits in histogram.counts(histogram_of_it).items()}
+        values = {"sum_ms": Day.sum_ms + 0.001, "histogram": histogram.encode(moved)}
+        changed = connection.execute(
+            update(Day).where(Day.day == day, Day.histogram == histogram_of_it).values(values)
+        )
+        assert changed.rowcount >= 1
+    read.clear()
+    assert totals() != first
+    assert len(read) == 1
 
 
 def test_statuses_are_those_of_the_rows_also_when_days_change(world: World) -> None:

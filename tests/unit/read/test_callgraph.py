@@ -112,7 +112,44 @@ def test_without_any_request() -> None:
     assert list(made.collapsed()) == []
     assert made.speedscope("x")["profiles"][0]["samples"] == []
     assert len(made.table().rows) == 1
-    assert made.as_json()["nodes"] == []
+    assert json.loads(made.as_json())["nodes"] == []
+
+
+def test_json_is_put_together_as_one_document() -> None:
+    made = graph(TREE, [TreeRow(0, 3, 8_000, 2)], total_us=120_000)
+    text = made.as_json()
+    document = json.loads(text)
+    assert text == json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
+    assert document == {
+        "files": [
+            ["shop/views.py", "shop"],
+            ["shop/catalog.py", "shop"],
+            ["sqlalchemy/engine/base.py", "sqlalchemy"],
+        ],
+        "left_out": 0,
+        "lines": [
+            [0, 88, "search", "items = find_items(q, page)", 1],
+            [1, 41, "find_items", "rows = all(); more = 1", 1],
+            [2, 1412, "Connection.execute", "return meth(self)", 0],
+        ],
+        "name": "GET shop.search",
+        "nodes": [
+            *(1, 0, 90_000, 18, 1, 45_000),
+            *(2, 1, 60_000, 12, 1, 30_000),
+            *(3, 2, 50_000, 10, 1, 25_000),
+            *(1, 2, 8_000, 2, 1, 4_000),
+        ],
+        "requests": 2,
+        "samples": 20,
+        "total_us": 120_000,
+    }
+
+
+def test_the_heaviest_nodes_are_of_the_whole_tree() -> None:
+    made = graph(TREE, [TreeRow(0, 3, 70_000, 2), TreeRow(1, 1, 55_000, 2)], total_us=160_000)
+    assert [n.total_us for n in made.nodes(4)] == [90_000, 60_000, 70_000, 55_000]
+    assert [n.self_us for n in made.nodes(2)] == [30_000, 15_000]
+    assert list(made.nodes(9)) == list(made.nodes())
 
 
 def test_a_page_gets_the_heaviest_nodes_and_downloads_all() -> None:
@@ -126,7 +163,7 @@ def test_a_page_gets_the_heaviest_nodes_and_downloads_all() -> None:
         for i, (row, t) in enumerate(zip([rows[0]] * len(tree), tree, strict=True))
     ]
     made = CallGraph("x", rows, lines, 1, 1, 10_000_000)
-    document = made.as_json()
+    document = json.loads(made.as_json())
     nodes = [document["nodes"][i : i + 6] for i in range(0, len(document["nodes"]), 6)]
     assert len(nodes) == MAX_NODES
     assert document["left_out"] == len(tree) - MAX_NODES

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 
 from fmd_admin.errors import ScopeError
 from fmd_admin.read.measured import Asked
@@ -175,3 +175,23 @@ def test_what_is_kept_of_a_merged_tree_is_of_the_same_profiles(store: Store) -> 
         connection.execute(update(Profile).values(duration_ms=10.0))
         connection.execute(delete(Profile).where(Profile.time == NOW_MS - 2000))
     assert found() == first
+
+
+def test_trees_are_read_once(store: Store) -> None:
+    """Which profiles they are is read each time, their trees where one is new."""
+    seen: list[str] = []
+    event.listen(
+        store.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_rest: seen.append(sql)
+    )
+
+    def trees_read() -> int:
+        seen.clear()
+        with store.read() as connection:
+            grouped(connection, scope(store), "shop.search")
+        wanted = [sql for sql in seen if "tree" in sql.replace("length(fmd_profile.tree)", "")]
+        return len(wanted)
+
+    store_batch(store, profiles=[made.profile(time_ms=NOW_MS - 3000)])
+    assert [trees_read(), trees_read()] == [1, 0]
+    store_batch(store, "w2", profiles=[made.profile(time_ms=NOW_MS - 2000)])
+    assert [trees_read(), trees_read()] == [1, 0]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, event
 
-from fmd_admin.read import status_codes
+from fmd_admin.read import measured, status_codes
 from fmd_admin.read.catalog import endpoint_names
 from fmd_admin.read.measured import Asked
 from fmd_admin.read.status_codes import OTHER, by_endpoint, errors, over_time
@@ -194,3 +194,48 @@ def test_a_status_of_0_is_counted_once(store: Store, top: int, statuses: tuple[i
     assert len(set(steps.codes)) == len(steps.codes)
     assert steps.codes[-1] == OTHER
     assert sum(steps.hits[-1]) >= statuses.count(0)
+
+
+@pytest.mark.every_engine
+def test_many_errors_are_counted_as_they_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MySQL, without an index of them, counts where there are many as the rollups do."""
+    is_mysql = world.store.engine.dialect.name == "mysql"
+    counted: list[str] = []
+
+    def listen(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+        if "count(*)" in sql and "fmd_request.status" in sql:
+            counted.append(sql)
+
+    event.listen(world.store.engine, "before_cursor_execute", listen)
+    for args in RANGES:
+        scope = world.scope(**args)
+        rows = [row for row in world.inside(scope) if row.status >= 400]
+        for most in (len(rows) - 1, len(rows)):
+            monkeypatch.setattr(measured, "COUNTED", most)
+            with world.store.read() as connection:
+                found = errors(connection, scope, Asked(page_size=5))
+            assert (found.total, found.more) == (most, most < len(rows)), args
+            assert len(found.rows) == min(5, most)
+    assert bool(counted) != is_mysql
+    # From the middle of an hour: no more than there are, and that there may be more.
+    since = world.local(sorted(row.time_ms for row in world.rows)[200])
+    scope = world.scope(since=f"{since:%Y-%m-%dT%H:%M}", to="2027-01-01T00:00")
+    start_ms = scope.exact_start_ms
+    actual = sum(row.time_ms >= start_ms and row.status >= 400 for row in world.rows)
+    monkeypatch.setattr(measured, "COUNTED", actual + 1)
+    with world.store.read() as connection:
+        found = errors(connection, scope, Asked(page_size=5))
+    assert found.total <= actual
+    assert found.more == (is_mysql and start_ms != scope.start_ms)
+    assert actual - found.total <= sum(
+        start_ms <= row.time_ms < start_ms + 3_600_000 for row in world.rows
+    )
+    # Once the oldest requests are gone their hours are no longer counted.
+    limit_ms = world.scope(range="7d").start_ms
+    with world.store.write() as connection:
+        connection.execute(delete(Request).where(Request.time < limit_ms))
+    left = sum(row.time_ms >= limit_ms and row.status >= 400 for row in world.rows)
+    monkeypatch.setattr(measured, "COUNTED", left)
+    with world.store.read() as connection:
+        found = errors(connection, world.scope(range="30d"), Asked(page_size=5))
+    assert (found.total, found.more) == (left, False)

@@ -37,3 +37,26 @@ def test_what_is_too_large_is_not_kept() -> None:
     for _ in range(2):
         kept.find("large", lambda: made.append(1) or "large", lambda _: 6)  # type: ignore[func-returns-value]
     assert len(made) == 2
+
+
+def test_what_is_missing_is_made_at_once() -> None:
+    kept, made = Kept(12), []
+
+    def find(text: str) -> list[str]:
+        def make(missing: list[int]) -> list[str]:
+            made.append([text[number] for number in missing])
+            return [text[number].upper() for number in missing]
+
+        return kept.find_all(list(text), make, lambda _: 1)
+
+    assert find("") == []
+    assert find("abc") == ["A", "B", "C"]
+    assert find("cab") == ["C", "A", "B"]
+    assert find("adbe") == ["A", "D", "B", "E"]
+    assert made == [["a", "b", "c"], ["d", "e"]]
+    for letter in "fghijkl":
+        assert find(f"a{letter}") == ["A", letter.upper()]
+    assert sum("a" in letters for letters in made) == 1
+    assert len(kept._new) + len(kept._old) <= 12
+    assert find("b") == ["B"]
+    assert made[-1] == ["b"]
