@@ -26,6 +26,7 @@ from .database_servers import SERVERS, DatabaseServer
 from .prepared import EmptyDatabase, keep_url_builders, make_tables
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
 from .turns import Turns
+from .warm import Warm
 
 #: How long threads and descriptors that are being closed may take.
 _SETTLE_S = 5.0
@@ -246,6 +247,14 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
         keep_url_builders(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that forks for commands and servers, with their modules."""
+    made = Warm()
+    yield made
+    made.end()
 
 
 @pytest.fixture
