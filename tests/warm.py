@@ -44,6 +44,8 @@ MODULES = (
     "gunicorn.arbiter",
     "gunicorn.workers.sync",
     "gunicorn.workers.gthread",
+    "psycopg",
+    "pymysql",
 )
 START_S = 60.0
 _LARGEST = 1 << 20
