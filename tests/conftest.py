@@ -36,7 +36,7 @@ _SETTLE_S = 5.0
 _ON_EVERY_ENGINE = ("tests/unit/store", "tests/unit/read", "tests/unit/jobs")
 _ENGINES = ("sqlite", *SERVERS)
 #: What begins with the tables of this version.
-_BEGIN_WITH_TABLES = {"store", "bind", "world_in"}
+_BEGIN_WITH_TABLES = {"store", "bind", "world_in", "make_store", "placed", "quick"}
 _EMPTY = "fmd_empty"
 _TURNS = pytest.StashKey[Turns]()
 
