@@ -26,6 +26,7 @@ from .database_servers import SERVERS, DatabaseServer
 from .prepared import EmptyDatabase, keep_url_builders, make_tables
 from .support import DATABASE_URL, Bound, database_url, missing, new_store
 from .turns import Turns
+from .warm import Warm
 
 #: How long threads and descriptors that are being closed may take.
 _SETTLE_S = 5.0
@@ -35,7 +36,7 @@ _SETTLE_S = 5.0
 _ON_EVERY_ENGINE = ("tests/unit/store", "tests/unit/read", "tests/unit/jobs")
 _ENGINES = ("sqlite", *SERVERS)
 #: What begins with the tables of this version.
-_BEGIN_WITH_TABLES = {"store", "bind", "world_in"}
+_BEGIN_WITH_TABLES = {"store", "bind", "world_in", "make_store", "placed", "quick"}
 _EMPTY = "fmd_empty"
 _TURNS = pytest.StashKey[Turns]()
 
@@ -246,6 +247,14 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
         keep_url_builders(patch)
         yield
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that forks for commands and servers, with their modules."""
+    made = Warm()
+    yield made
+    made.end()
 
 
 @pytest.fixture

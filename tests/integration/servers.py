@@ -11,9 +11,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from ..warm import Forked
 
 ROOT = Path(__file__).parents[2]
 START_S = 30.0
@@ -29,7 +32,7 @@ def free_port() -> int:
 class Server:
     """A running server process with its port and log."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, port: int, log: Path) -> None:
         self.process = process
         self.port = port
         self._log = log
@@ -57,18 +60,25 @@ class Server:
         return self.process.wait(timeout=30)
 
 
+def start_python(
+    arguments: Sequence[str], folder: Path, env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+) -> subprocess.Popen[bytes] | Forked:
+    """Start a Python that has imported nothing; the fixture ``warm_servers`` puts another here."""
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=out, stderr=err, env=env)
+
+
 @contextmanager
 def command_server(command: list[str], folder: Path, port: int, **env: str) -> Iterator[Server]:
     """Run a server command in ``folder`` until the block ends."""
     log = folder / f"server-{port}.log"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env},
-        )
+        process: subprocess.Popen[bytes] | Forked
+        if command[0] == sys.executable:
+            process = start_python(command[1:], folder, env, out, out)
+        else:
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=env)
     server = Server(process, port, log)
     try:
         server.wait_until_up()

@@ -25,7 +25,7 @@ from ..support import new_store, stored_rows
 from .panel_session import PanelSession
 from .servers import IMPORTED, Server, gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WORKERS = 8
 EIGHT = ("-w", str(WORKERS), *IMPORTED)

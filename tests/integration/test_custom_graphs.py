@@ -22,7 +22,7 @@ from fmd_admin.store.store import Store
 from ..support import new_store
 from .servers import IMPORTED, Server, gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WORKERS = 4
 MINUTE = 60

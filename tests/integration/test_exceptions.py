@@ -50,7 +50,7 @@ FMDAdmin(app, settings={{"database": "sqlite:///{folder}/fmd.db", "app_version":
 FOUR = ("-w", "4", *IMPORTED)
 VIEWS = ("one", "two", "three", "four", "five")
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 
 def test_500_errors_of_four_processes_are_five_groups(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from .load import Load, assert_once, spools, stored, wait_for, write_app
 from .panel_session import PanelSession
 from .servers import IMPORTED, Server, command_server, free_port, gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 #: How long a fault lasts; ``FAULT_S=30`` for a long one.
 FAULT_S = float(os.environ.get("FAULT_S", "6"))

@@ -24,7 +24,7 @@ from .panel_session import PanelSession
 from .servers import Server, gunicorn
 from .test_faults import state
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 #: What a node's log says when members come and go, or it may not answer any more.
 _MEMBERSHIP = re.compile(r"non-Primary|Server status change|suspecting|members\(|wsrep_ready")

@@ -13,7 +13,7 @@ import pytest
 from .load import Load, assert_once, spools, wait_for, write_app
 from .servers import IMPORTED, gunicorn
 
-pytestmark = [pytest.mark.server, pytest.mark.every_engine]
+pytestmark = [pytest.mark.server, pytest.mark.every_engine, pytest.mark.usefixtures("warm_servers")]
 
 #: ``KILLS=50`` for all of them.
 KILLS = int(os.environ.get("KILLS", "3"))

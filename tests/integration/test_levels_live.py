@@ -19,7 +19,7 @@ from ..support import Stored, new_store, stored_rows
 from .panel_session import PanelSession
 from .servers import IMPORTED, Server, gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WORKERS = 2
 IN_FORCE_S = 2.0

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.load import run
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 
 @pytest.mark.every_engine

@@ -66,7 +66,7 @@ FMDAdmin(app, group_by=user, settings={{"database": {database!r},
     "rollup_interval_s": 0.5, "username": "anna", "password": "correct horse"}})
 """
 
-pytestmark = [pytest.mark.server, pytest.mark.every_engine]
+pytestmark = [pytest.mark.server, pytest.mark.every_engine, pytest.mark.usefixtures("warm_servers")]
 
 
 def last_day(connection: Connection, store: Store) -> Scope:

@@ -220,6 +220,7 @@ def test_sigterm_of_servers_that_do_not_handle_it(folder: Path, server_command: 
     assert stored(folder) == 20
 
 
+@pytest.mark.usefixtures("warm_servers")
 def test_requests_of_a_worker_that_is_replaced(folder: Path) -> None:
     with gunicorn("small:app", folder, "-w", "1", "--max-requests", "30") as server:
         sent = 0

@@ -38,7 +38,7 @@ FMDAdmin(app, group_by=lambda: "anna", settings={{"database": "sqlite:///{folder
     "rollup_interval_s": 0.5, "username": "anna", "password": "correct horse"}})
 """
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 
 def fill(store: Store) -> None:

@@ -11,7 +11,7 @@ from ..exceptions import stored_groups
 from ..support import new_store, stored_rows
 from .servers import gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 APP = """
 from flask import Flask

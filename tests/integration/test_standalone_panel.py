@@ -16,7 +16,7 @@ from .panel_session import PanelSession
 from .servers import Server, command_server, free_port, gunicorn, send_many
 from .test_switching import get, wait_until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WORKERS = 2
 IN_FORCE_S = 2.0

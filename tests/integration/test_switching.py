@@ -22,7 +22,7 @@ from ..support import new_store
 from .panel_session import PanelSession
 from .servers import IMPORTED, Server, gunicorn
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WORKERS = 2
 SENDERS = 4

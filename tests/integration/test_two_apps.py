@@ -15,7 +15,7 @@ from .panel_session import PanelSession
 from .servers import gunicorn, send_many
 from .test_switching import get, wait_until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("warm_servers")]
 
 WARM = 40
 APP = """

@@ -28,6 +28,7 @@ from fmd_admin.store.writer import BatchWriter
 from ..cheap_hashes import use_cheap_hashes
 from ..integration.servers import command_server, free_port
 from ..support import Bound
+from ..warm import Warm
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse"
@@ -70,15 +71,14 @@ def manage(*arguments: str, **options: str) -> Result:
     return CliRunner().invoke(cli.manage, arguments, **options)
 
 
-def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str, warm: Warm | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, in the current folder."""
     python_path = os.pathsep.join([str(ROOT), os.getcwd()])
+    env = {**os.environ, "PYTHONPATH": python_path, **env}
+    if warm is not None:
+        return warm.run(command, Path.cwd(), env)
     return subprocess.run(
-        [sys.executable, *command],
-        env={**os.environ, "PYTHONPATH": python_path, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [sys.executable, *command], env=env, capture_output=True, text=True, timeout=60
     )
 
 
@@ -303,38 +303,38 @@ def ended(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
-def test_manage_py_as_a_process(database: str) -> None:
+def test_manage_py_as_a_process(database: str, warm: Warm) -> None:
     script = str(ROOT / "manage.py")
     assert ended(run(script, "--database", database, "check"), 1).startswith(f"Error: {MIGRATE}")
-    ended(run(script, "--database", database, "migrate"))
+    ended(run(script, "--database", database, "migrate", warm=warm))
     create = ("create-user", "anna", "--role", "admin", "--password", PASSWORD)
-    assert ended(run(script, "--database", database, *create)) == "Created admin anna.\n"
+    assert ended(run(script, "--database", database, *create, warm=warm)) == "Created admin anna.\n"
     # The environment names a database as well as the option does.
-    assert "accounts: 1\n" in ended(run(script, "check", FMD_DATABASE=database))
+    assert "accounts: 1\n" in ended(run(script, "check", warm=warm, FMD_DATABASE=database))
 
 
-def test_flask_fmd_as_a_process(shop: SimpleNamespace) -> None:
+def test_flask_fmd_as_a_process(shop: SimpleNamespace, warm: Warm) -> None:
     flask = ("-m", "flask", "--app")
     first = run(*flask, "shop:create_app", "fmd", "check")
     assert f"database: {shop.database}\nendpoints: 0\n" in ended(first)
     assert len(re.findall(r"password: +\S{16}\n", first.stderr)) == 1
-    again = run(*flask, "shop:create_app", "fmd", "check")
+    again = run(*flask, "shop:create_app", "fmd", "check", warm=warm)
     assert "password" not in ended(again) + again.stderr
-    bad = run(*flask, "shop:create_app(page_size=3)", "fmd", "check")
+    bad = run(*flask, "shop:create_app(page_size=3)", "fmd", "check", warm=warm)
     assert ended(bad, 1) == (
         "Error: Setting PAGE_SIZE from code is 3; allowed: a whole number from 10 to 500.\n"
     )
-    bare = run(*flask, "shop:bare", "fmd", "check")
+    bare = run(*flask, "shop:bare", "fmd", "check", warm=warm)
     assert (
         ended(bare, 1) == "Error: fmd_admin is not bound to 'bare'. Bind it with: FMDAdmin(app)\n"
     )
 
 
-def test_migrating_by_hand(shop: SimpleNamespace) -> None:
+def test_migrating_by_hand(shop: SimpleNamespace, warm: Warm) -> None:
     flask = ("-m", "flask", "--app", "shop:create_app(auto_migrate=False)", "fmd")
-    assert ended(run(*flask, "check"), 1).startswith(f"Error: {MIGRATE}")
-    assert ended(run(*flask, "migrate")) == "The tables are now at this version.\n"
-    assert ended(run(*flask, "check")).endswith("ok\n")
+    assert ended(run(*flask, "check", warm=warm), 1).startswith(f"Error: {MIGRATE}")
+    assert ended(run(*flask, "migrate", warm=warm)) == "The tables are now at this version.\n"
+    assert ended(run(*flask, "check", warm=warm)).endswith("ok\n")
 
 
 @pytest.mark.server

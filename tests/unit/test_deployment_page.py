@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from fmd_admin.cli import fmd, manage
 from fmd_admin.settings import TABLE
 
 from ..support import missing
+from ..warm import Warm
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "deployment.md"
@@ -36,18 +36,39 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def run(folder: Path, command: list[str]) -> None:
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "FMD_USERNAME": "anna",
-        "FMD_PASSWORD": "correct horse",
-    }
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
+class Reader:
+    """Who does what a page says, in a folder."""
+
+    def __init__(self, folder: Path, warm: Warm) -> None:
+        self._folder = folder
+        self._warm = warm
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{warm.commands}:{os.environ['PATH']}",
+            "FMD_USERNAME": "anna",
+            "FMD_PASSWORD": "correct horse",
+        }
+
+    def python(self, code: str, *options: str) -> None:
+        done = self._warm.run([*options, "-c", code], self._folder, self._env)
+        assert done.returncode == 0, (code, done.stdout, done.stderr)
+
+    def shell(self, command: str) -> None:
+        done = subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=self._folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, warm: Warm) -> Reader:
+    return Reader(tmp_path, warm)
 
 
 def at_home(code: str, folder: Path) -> str:
@@ -57,17 +78,17 @@ def at_home(code: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_runs(tmp_path: Path, number: int) -> None:
+def test_python_runs(tmp_path: Path, reader: Reader, number: int) -> None:
     code = at_home(blocks("python")[number], tmp_path)
     name = "panel" if "panel =" in code else "app"
     code += f"\nassert {name}.test_client().get('/login').status_code in (200, 404)\n"
-    run(tmp_path, [sys.executable, "-W", "error", "-c", code])
+    reader.python(code, "-W", "error")
 
 
 @pytest.mark.parametrize("number", range(len(blocks("sh"))))
-def test_commands_run(tmp_path: Path, number: int) -> None:
+def test_commands_run(tmp_path: Path, reader: Reader, number: int) -> None:
     (tmp_path / "shop.py").write_text(SHOP.format(folder=str(tmp_path)))
-    run(tmp_path, [sys.executable, "-c", "import shop; shop.create_app()"])
+    reader.python("import shop; shop.create_app()")
     (tmp_path / "instance.db").touch()
     command = at_home(blocks("sh")[number], tmp_path).strip()
     if command.startswith("sqlite3"):
@@ -75,7 +96,7 @@ def test_commands_run(tmp_path: Path, number: int) -> None:
             missing("sqlite3's command is not installed", "apt-get install sqlite3")
     elif "gunicorn" in command:
         command = command.replace("gunicorn ", "gunicorn --check-config ", 1)
-    run(tmp_path, ["sh", "-c", command])
+    reader.shell(command)
 
 
 def test_config_files_can_be_read() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ import pytest
 from fmd_admin.cli import fmd, manage
 from fmd_admin.settings import TABLE
 
+from ..warm import Warm
 from .compat.test_import_fmd import VERSION_3
-from .test_deployment_page import ROOT, SHOP
-from .test_deployment_page import run as run_command
+from .test_deployment_page import ROOT, SHOP, Reader
 
 #: Each has a test of its own or is held by others.
 ELSEWHERE = {"deployment.md", "pages.md"}
@@ -46,19 +45,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def reader(folder: Path, warm: Warm) -> Reader:
+    return Reader(folder, warm)
+
+
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_runs(folder: Path, number: int) -> None:
+def test_python_runs(folder: Path, reader: Reader, number: int) -> None:
     name, code = blocks("python")[number]
     path = folder / "page.py"
     path.write_text(code.replace(HOME, str(folder)))
     check = "import page; assert page.app.test_client().get('/dashboard/login').status_code == 200"
-    run_command(folder, [sys.executable, "-W", "error", "-c", f"# {name}\n{check}"])
+    reader.python(f"# {name}\n{check}", "-W", "error")
 
 
 @pytest.mark.parametrize("number", range(len(blocks("sh"))))
-def test_commands_run(folder: Path, number: int) -> None:
+def test_commands_run(folder: Path, reader: Reader, number: int) -> None:
     _, command = blocks("sh")[number]
-    run_command(folder, ["sh", "-e", "-c", command.replace(HOME, str(folder))])
+    reader.shell(command.replace(HOME, str(folder)))
 
 
 @pytest.mark.parametrize("name", PAGES)

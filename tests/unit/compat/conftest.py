@@ -13,6 +13,7 @@ from fmd_admin.compat import dashboard
 from fmd_admin.compat.config import DashboardConfig
 
 from ...cheap_hashes import use_cheap_hashes
+from ...prepared import EmptyDatabase
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> DashboardConfig:
 
 
 @pytest.fixture
-def quiet(fresh: DashboardConfig, tmp_path: Path) -> DashboardConfig:
+def quiet(fresh: DashboardConfig, tmp_path: Path, empty_database: EmptyDatabase) -> DashboardConfig:
     """A config that prints no password, with its database in the test's folder."""
+    empty_database.copy_to(tmp_path)
     fresh.database = f"sqlite:///{tmp_path}/fmd.db"
     fresh.username, fresh.password = "anna", "correct horse"
     return fresh

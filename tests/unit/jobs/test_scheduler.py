@@ -18,6 +18,7 @@ from fmd_admin.store.models import Hour, RollupDelta
 from fmd_admin.store.store import Store
 from fmd_admin.store.writer import BatchWriter
 
+from ...prepared import EmptyDatabase
 from ...support import new_store
 
 TTL_S = 5.0
@@ -52,8 +53,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[Store]:
+def quick(tmp_path: Path, empty_database: EmptyDatabase) -> Iterator[Store]:
     """A store whose rollups are merged five times a second."""
+    empty_database.copy_to(tmp_path)
     store = new_store(tmp_path, rollup_interval_s=0.2, lease_ttl_s=TTL_S)
     schema.migrate(store)
     yield store

@@ -40,6 +40,7 @@ from fmd_admin.store.trees import decode
 from fmd_admin.store.types import to_millis
 from fmd_admin.store.writer import BatchWriter
 
+from ...prepared import EmptyDatabase
 from ...profiles import DECODE, VIEW, outlier, profile, source
 from ...support import new_store, stored_rows
 
@@ -77,8 +78,11 @@ def count(store: Store, model: type) -> int:
 
 
 @pytest.fixture(params=ZONES, ids=[f"{zone} {now:%m-%d}" for zone, now in ZONES])
-def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, int]]:
+def placed(
+    request: pytest.FixtureRequest, tmp_path: Path, empty_database: EmptyDatabase
+) -> Iterator[tuple[Store, int]]:
     zone, now = request.param
+    empty_database.copy_to(tmp_path)
     store = new_store(tmp_path, timezone=zone)
     schema.migrate(store)
     yield store, moment(zone, now)

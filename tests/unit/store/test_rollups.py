@@ -28,6 +28,7 @@ from fmd_admin.store.store import Store
 from fmd_admin.store.types import to_millis
 from fmd_admin.store.writer import BatchWriter
 
+from ...prepared import EmptyDatabase
 from ...support import new_store
 
 HOUR_MS = 3_600_000
@@ -39,10 +40,11 @@ MakeStore = Callable[..., Store]
 
 
 @pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
+def make_store(tmp_path: Path, empty_database: EmptyDatabase) -> Iterator[MakeStore]:
     made: list[Store] = []
 
     def make(zone: str = "UTC") -> Store:
+        empty_database.copy_to(tmp_path)
         store = new_store(tmp_path, timezone=zone)
         schema.migrate(store)
         made.append(store)

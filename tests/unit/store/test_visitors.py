@@ -31,6 +31,7 @@ from fmd_admin.store.visitor_models import WEEK, Kind, VisitorDay, VisitorDelta
 from fmd_admin.store.visitor_parts import OTHER, Part, encode, entry_of, histograms_of
 from fmd_admin.store.writer import BatchWriter
 
+from ...prepared import EmptyDatabase
 from ...support import new_store
 
 HOUR_MS = 3_600_000
@@ -44,10 +45,11 @@ MakeStore = Callable[..., Store]
 
 
 @pytest.fixture
-def make_store(tmp_path: Path) -> Iterator[MakeStore]:
+def make_store(tmp_path: Path, empty_database: EmptyDatabase) -> Iterator[MakeStore]:
     made: list[Store] = []
 
     def make(zone: str = "UTC") -> Store:
+        empty_database.copy_to(tmp_path)
         store = new_store(tmp_path, timezone=zone)
         schema.migrate(store)
         made.append(store)
