@@ -20,14 +20,11 @@ from time import perf_counter_ns
 
 #: With one request at a time: nobody but the watcher asks for the interpreter.
 ALONE_S = 0.00005
-#: With several: they would take it from each other as often, and each change costs time (with 8
-#: that calculate, every ms takes 2.6 % of it, every 2 ms 1.1 %). The more there are, the less it
-#: says that one of them waits where it gave up the interpreter. Odd numbers, so that nobody takes a
-#: host's own choice for them.
-_MANY = 8
-SHORT_S = (ALONE_S, ALONE_S, *(max(n, 4) * 0.00025 + 0.000001 for n in range(2, _MANY + 1)))
-#: In µs, as Python keeps them, and no host's: ours, or those of another app's watcher.
-_OURS_US = frozenset(round(seconds * 1e6) for seconds in SHORT_S)
+#: With several: they would take it from each other as often, and each change costs time. An odd
+#: number, so that nobody takes a host's own choice for it.
+AMONG_OTHERS_S = 0.001001
+#: Both in µs, as Python keeps them, and no host's: ours, or those of another app's watcher.
+_OURS_US = frozenset(round(interval_s * 1e6) for interval_s in (ALONE_S, AMONG_OTHERS_S))
 #: Python cuts what it is told to whole microseconds: the host's 0.1 s would shrink each time.
 _HALF_US = 0.5e-6
 
@@ -44,10 +41,10 @@ class SwitchInterval:
         #: The host's, as it was seen last.
         self._hosts = 0.0
 
-    def shorten(self, requests: int = 1) -> None:
-        """Make it short, with so many ``requests`` under way; a shorter one of the host's stays."""
+    def shorten(self, *, alone: bool) -> None:
+        """Make it short; a shorter one of the host's stays."""
         now = getswitchinterval()
-        target = SHORT_S[min(requests, _MANY)]
+        target = ALONE_S if alone else AMONG_OTHERS_S
         if now > target:
             if now == self._hosts:
                 self._before = now

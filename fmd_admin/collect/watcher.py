@@ -98,7 +98,7 @@ class Watcher:
                 # Or the thread would get the interpreter only 5 ms into the request, or, with
                 # others that calculate, after a turn of each. It shortens and restores by itself
                 # from where ``asleep`` is unset.
-                self._interval.shorten()
+                self._interval.shorten(alone=True)
             self.asleep = False
             self._ring()
 
@@ -196,7 +196,7 @@ class Watcher:
 
     def _rest(self, duration_s: float) -> None:
         """Wait, and have the interpreter soon after."""
-        self._interval.shorten(len(self.active))
+        self._interval.shorten(alone=len(self.active) <= 1)
         self._bell.acquire(True, duration_s)
         # At once: who gave it to us begins to wait for it now, and as long as is said now. Else the
         # look would be cut short after 50 µs, and go on where that thread next waits.
@@ -340,7 +340,7 @@ class Watcher:
         To get it back takes a turn of every busy thread each time. With 8 of them and Python's own
         interval that was 0.7 s without a look; with the short one it is 15 to 70 ms.
         """
-        self._interval.shorten()
+        self._interval.shorten(alone=True)
         try:
             if self._machine is None:
                 self._machine = Machine()
