@@ -225,15 +225,11 @@ class Visitors:
             total = together(Buckets(self._connection, self.scope).totals().values())
             return total.quantiles((0.5,))[0] if total.hits else None
         parts = [
-            self._kept.find(("histogram", key), partial(self._histogram, rows), _size_of_histogram)
+            self._kept.find(("histogram", key), partial(_histogram, rows), _size_of_histogram)
             for key, rows in self._portions
         ]
         parts.append(histogram.encode(self._waiting.counts()))
         return next(iter(histogram.quantiles_of(histogram.add(parts), (0.5,))), None)
-
-    def _histogram(self, rows: Sequence[_Row]) -> bytes:
-        query = select(VisitorDay.histogram).where(VisitorDay.id.in_([row.id for row in rows]))
-        return histogram.merge(self._connection.scalars(query))
 
     def are_known(self) -> bool:
         """Whether any visitor was ever stored."""
@@ -341,6 +337,10 @@ class Visitors:
             query = select(table.id, table.name).where(table.id.in_(chunk))
             names.update((id, name) for id, name in self._connection.execute(query))
         return {id: names.get(id, f"(deleted, {id})") for id in ids}
+
+
+def _histogram(rows: Sequence[_Row]) -> bytes:
+    return histogram.merge(row.histogram for row in rows)
 
 
 def _mark(row: _Row) -> tuple[int, int, int, int]:
