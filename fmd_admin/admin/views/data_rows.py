@@ -113,29 +113,80 @@ def find_page(
     ``COUNTED`` newest that match, so that a page takes as long with a hundred million rows as with
     some.
     """
-    key = own_order[-1]
-    newest_first = [column.desc() for column in own_order]
     since = _looked_since(wanted, own_order) if wanted.read else None
     conditions = wanted.all(own_order, since)
-    newest = select(key).where(*conditions)
-    counted = newest.limit(COUNTED + 1).subquery()
-    total = db.session.scalar(select(func.count()).select_from(counted)) or 0
+    page, found = max(page, 1), None
+    if wanted.read and order.column is None and order.descending and page * size <= COUNTED:
+        found = _page_then_rest(conditions, own_order, page, size)
+    if found is None:
+        found = _count_then_page(conditions, own_order, order, page, size)
+    ids, total, page = found
+    if not total:
+        return Found([], 0, False, 1, 1, since)
+    key = own_order[-1]
+    rows = {row[0]: row for row in db.session.execute(statement.where(key.in_(ids)))}
+    shown = [rows[id] for id in ids if id in rows]
+    more = total > COUNTED
+    return Found(shown, min(total, COUNTED), more, page, _pages(total, size), since)
+
+
+def _pages(total: int, size: int) -> int:
+    return max(1, -(-min(total, COUNTED) // size))
+
+
+def _page_then_rest(
+    conditions: Sequence[ColumnElement[bool]], own_order: Sequence[Any], page: int, size: int
+) -> tuple[Sequence[Any], int, int] | None:
+    """Return the keys of a page of the newest first, how many match, and the page.
+
+    Where rows must be read to tell whether they match, none is read twice: only what comes after
+    the page is left to count. None where there is no such page.
+    """
+    before = (page - 1) * size
+    newest_first = [column.desc() for column in own_order]
+    select_page = select(*own_order).where(*conditions).order_by(*newest_first)
+    shown = db.session.execute(select_page.limit(size).offset(before)).all()
+    if not shown and page > 1:
+        return None
+    total = before + len(shown)
+    if len(shown) == size:
+        # In front: of two ends, SQLite takes the first for its index, and goes through the rest.
+        rest = select(own_order[-1]).where(_below(own_order, shown[-1]), *conditions)
+        total += _count(rest, COUNTED + 1 - total)
+    return [row[-1] for row in shown], total, page
+
+
+def _count_then_page(
+    conditions: Sequence[ColumnElement[bool]],
+    own_order: Sequence[Any],
+    order: Order,
+    page: int,
+    size: int,
+) -> tuple[Sequence[Any], int, int]:
+    """Return the keys of a page, how many match, and which page it is: the last if none is so far.
+
+    An index counts faster than it reads, and what is sorted goes by how many match.
+    """
+    newest = select(own_order[-1]).where(*conditions)
+    total = _count(newest, COUNTED + 1)
     if not total:
         # To look once more takes as long again where there is no index.
-        return Found([], 0, False, 1, 1, since)
-    pages = max(1, -(-min(total, COUNTED) // size))
-    page = min(max(page, 1), pages)
+        return [], 0, 1
+    page = min(page, _pages(total, size))
     if order.column is None:
-        ordering = newest_first if order.descending else [column.asc() for column in own_order]
+        ordering = [column.desc() if order.descending else column.asc() for column in own_order]
         keys = newest.order_by(*ordering)
     else:
         keys = _sorted(conditions, own_order, order, newest_only=total > COUNTED)
     # First the keys alone: rows that are skipped or sorted out are not put together.
     keys = keys.limit(size).offset((page - 1) * size)
-    ids = db.session.scalars(keys).all()
-    rows = {row[0]: row for row in db.session.execute(statement.where(key.in_(ids)))}
-    shown = [rows[id] for id in ids if id in rows]
-    return Found(shown, min(total, COUNTED), total > COUNTED, page, pages, since)
+    return db.session.scalars(keys).all(), total, page
+
+
+def _count(keys: Select[Any], most: int) -> int:
+    """Return how many rows ``keys`` has, counting ``most`` at the most."""
+    counted = keys.limit(most).subquery()
+    return db.session.scalar(select(func.count()).select_from(counted)) or 0
 
 
 def _sorted(

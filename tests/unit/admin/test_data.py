@@ -246,6 +246,38 @@ def test_what_has_no_index_is_looked_for_among_the_newest(
     assert "looked through" not in anna.get("/data/requests").text
 
 
+@pytest.mark.parametrize(
+    ("min_ms", "matching"),
+    # Of 120 requests, the newest of which take longest: whole pages, parts of one, and one row.
+    [(140, 100), (490, 50), (133, 101), (497, 49), (833, 1)],
+)
+def test_pages_of_what_is_looked_for(
+    filled: Bound, anna: Browser, min_ms: int, matching: int
+) -> None:
+    every = list(range(120, 120 - matching, -1))
+    last = (matching - 1) // 50 + 1
+    for number_of_page in (*range(1, last + 1), last + 1, 99, 10**12):
+        page = anna.get(f"/data/requests?min_ms={min_ms}&page={number_of_page}").text
+        shown = min(number_of_page, last)
+        assert ids(page) == every[50 * (shown - 1) : 50 * shown], number_of_page
+        assert f"{matching} request{'s' * (matching > 1)}" in page
+    oldest = anna.get(f"/data/requests?min_ms={min_ms}&sort=time&desc=0").text
+    assert ids(oldest) == every[::-1][:50]
+
+
+def test_what_is_looked_for_is_capped(
+    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_rows, "COUNTED", 60)
+    monkeypatch.setattr("fmd_admin.admin.views.data_list.COUNTED", 60)
+    page = anna.get("/data/requests?min_ms=0").text
+    assert ids(page) == list(range(120, 70, -1))
+    assert "60+ requests" in page
+    assert "looked through are the newest 60" in page
+    last = anna.get("/data/requests?min_ms=0&page=2").text
+    assert ids(last)[:10] == list(range(70, 60, -1))
+
+
 def test_filters_survive_sorting_and_paging(filled: Bound, anna: Browser) -> None:
     page = anna.get("/data/requests?search=shop&range=24h&sort=status&desc=1").text
     for found in re.findall(r'<th scope="col"[^>]*>\s*<a href="([^"]+)"', page):
