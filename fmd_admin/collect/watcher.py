@@ -31,7 +31,7 @@ R = TypeVar("R")
 #: Time without requests after which the thread goes to sleep.
 IDLE_NS = 100_000_000
 #: Pauses of level 2: half of the lowest limit, within these bounds.
-MIN_PAUSE_NS = 5_000_000
+MIN_PAUSE_NS = 10_000_000
 MAX_PAUSE_NS = 25_000_000
 #: A request that is on no stack for so long was given up without closing its answer.
 FORGET_NS = 60_000_000_000

@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 ENDPOINTS = {"blueprint": "part.blueprint"}
 THREADS = 8
+#: Requests of a kind, and those of which each has a function of its own.
+EACH = 350
+TAGGED = 300
 #: All of it is flushed twice a second.
 FLUSHED_S = 30.0
 
@@ -83,14 +86,14 @@ def test_views_of_every_kind_in_parallel_threads(tmp_path: Path) -> None:
 
 
 def every_kind(folder: Path) -> None:
-    """All at once, in turn."""
-    paths = [f"/{kind}" for kind in KINDS] * 200
+    """All at once, in turn: about 1,000 samples of each kind."""
+    paths = [f"/{kind}" for kind in KINDS] * EACH
     with with_threads(folder) as server:
         sent = send_many(server.port, paths, connections=THREADS)
         statuses = {kind: 500 if kind == "error" else 200 for kind in KINDS}
-        assert sent == Counter({(f"/{kind}", statuses[kind]): 200 for kind in KINDS})
+        assert sent == Counter({(f"/{kind}", statuses[kind]): EACH for kind in KINDS})
         for kind in KINDS:
-            compare(folder, server, kind, 200)
+            compare(folder, server, kind, EACH)
 
 
 def test_no_request_has_time_of_another(tmp_path: Path) -> None:
@@ -103,12 +106,12 @@ def test_no_request_has_time_of_another(tmp_path: Path) -> None:
         assert only <= {f"only_{row.request.group}"}
         met += bool(only)
     # The shortest ones may not have been met at all.
-    assert met > 150
+    assert met > 0.75 * TAGGED
 
 
 def own_functions(folder: Path) -> None:
     with with_threads(folder) as server:
-        sent = send_many(server.port, [f"/tagged/{n}" for n in range(200)], connections=THREADS)
+        sent = send_many(server.port, [f"/tagged/{n}" for n in range(TAGGED)], connections=THREADS)
         assert set(sent.values()) == {1}
         assert {status for _, status in sent} == {200}
-        compare(folder, server, "tagged", 200)
+        compare(folder, server, "tagged", TAGGED)

@@ -3,8 +3,9 @@
 Where samples are taken at random moments with the mean period p, each border between two functions
 is off by up to a period, in either direction: by 0.35 p on average (root mean square). 200 requests
 of 60 ms have 400 borders of a function, so its share is off by about sqrt(400) x 0.35 x 5 ms of
-12 s, or 0.3 points. The borders of short requests do not matter: there n samples give the share s
-with an error of sqrt(s (1 - s) / n), see below.
+12 s, or 0.3 points; where looks cost so much that they are 13 ms apart, 0.8. The borders of short
+requests do not matter: there n samples give the share s with an error of sqrt(s (1 - s) / n), see
+below.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fmd_admin.collect.rhythm import Look, Rhythm
+from fmd_admin.collect import rhythm as module
+from fmd_admin.collect.rhythm import REST, Look, Rhythm
 
 MS = 1_000_000
 
@@ -92,3 +93,17 @@ def test_a_late_look_stands_for_every_moment_that_has_passed() -> None:
     assert look.missed_ns == 100 * MS // look.step_ns * look.step_ns
     assert look.due_ns == first_ns + look.missed_ns
     assert look.weight_ns == 5 * MS + look.missed_ns
+
+
+def test_looks_that_cost_more_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent_ns = 0
+    monkeypatch.setattr(module, "thread_time_ns", lambda: spent_ns)
+    rhythm = Rhythm()
+    rhythm.begin_anew(0, 5 * MS)
+    first_ns, looks = rhythm.due_ns, 2_000
+    for _ in range(looks):
+        # 0.2 ms each, so 12 ms of rest.
+        spent_ns += MS // 5
+        rhythm.look(rhythm.due_ns, 5 * MS)
+        rhythm.wait_for_sample()
+    assert (rhythm.due_ns - first_ns) / looks == pytest.approx(REST * MS / 5, rel=0.05)
