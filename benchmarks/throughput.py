@@ -10,9 +10,10 @@ threads). Rounds are interleaved: each server is asked for some seconds in turn.
 the bare app's rate in the same round; "bare again" is a second server of the same app, and says
 how much of a part is noise. A process is quicker or slower than its twin for as long as it lives,
 so that takes many sittings; with ``--together`` one process serves the bare app and all of ours, in
-turns that end when all is stored, and only peers have processes of their own. Some processors are
-half as quick from one second to the next: ``--together --seconds 0.3 --rounds 60`` changes turns
-more often than that. "By CPU" is the same part by the CPU time of the server's processes, which is
+turns that end when all is stored, and only peers have processes of their own. Turns of 0.9 s, with
+``--together --seconds 0.9 --rounds 25``, have one flush each as a server has in that time; shorter
+ones have more of them, longer ones more of what the processors' pace does from second to second.
+"By CPU" is the same part by the CPU time of the server's processes, which is
 what is left of the rate where nothing else runs on the machine. At the end the servers are stopped,
 and the rows stored are compared with the answers that arrived.
 """
