@@ -111,8 +111,9 @@ class Lateness:
         # The thread gave the processor away once to sleep, and again to wait for the interpreter.
         if self._switches() - self._before > 1:
             self.taken_ns = _nearer(self.taken_ns, late_ns, up=2, down=1)
-            # Much too early: who had it has just begun to wait for something.
-            return left_ns / 1e9 if left_ns > self.taken_ns // 2 else 0.0
+            # Too early: who had it has just begun to wait for something. If that was looked at, it
+            # would have the time of what follows: short waits had up to 3 points too much.
+            return left_ns / 1e9 if left_ns > MIN_LATE_NS else 0.0
         self.free_ns = _nearer(self.free_ns, late_ns, up=1, down=3)
         return max(left_ns, 0) / 1e9
 

@@ -47,6 +47,17 @@ def test_looks_are_equally_late(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.look(late_ns=50_000, free=True) == pytest.approx(0, abs=15_000)
 
 
+@pytest.mark.parametrize("late_ns", [30_000, 80_000, 110_000])
+def test_who_begins_to_wait_before_the_look_is_due_is_not_looked_at_yet(
+    monkeypatch: pytest.MonkeyPatch, late_ns: int
+) -> None:
+    machine = Machine(monkeypatch)
+    for _ in range(500):
+        machine.look(late_ns=200_000, free=False)
+        machine.look(late_ns=50_000, free=True)
+    assert machine.look(late_ns=late_ns, free=False) == pytest.approx(0, abs=70_000)
+
+
 def test_who_has_no_processor_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     for _ in range(500):
