@@ -273,11 +273,11 @@ class Filler:
         for number, hour in enumerate(hours(requests, now_ms, days, self.versions), 1):
             self._hour(hour)
             if number % _MERGED_HOURS == 0:
-                self._merge(hour.end_ms)
+                merge(self.store, hour.end_ms)
                 rate = self.written / (time.monotonic() - started)
                 if number % (10 * _MERGED_HOURS) == 0:
                     print(f"  {self.written:>12,} requests, {rate:,.0f} a second", flush=True)
-        self._merge(now_ms)
+        merge(self.store, now_ms)
         self._graphs(now_ms, days)
 
     def _hour(self, hour: Hour) -> None:
@@ -304,19 +304,6 @@ class Filler:
                 kept.append(made(rows[number * every - 1 - before]))  # type: ignore[operator,attr-defined]
         self.writers[version].write(batch)
 
-    def _merge(self, now_ms: int) -> None:
-        """What the holder of the lease does, without one: nobody else is here."""
-        with self.store.write() as connection:
-            while merge_deltas(connection, self.store.timezone):
-                pass
-        visitors.tend(self.store, lambda _connection: None)
-        with self.store.read() as connection:
-            cells = visitors.unsummed(connection, now_ms)
-        for cell in cells:
-            with self.store.write() as connection:
-                visitors.sum_endpoints(connection, cell)
-        sum_weeks(self.store, now_ms)
-
     def _graphs(self, now_ms: int, days: int) -> None:
         first_ms = now_ms - days * _DAY_MS
         with self.store.write() as connection:
@@ -335,6 +322,20 @@ class Filler:
                     ],
                 )
         graph_sums.tend(self.store, lambda _connection: None)
+
+
+def merge(store: Store, now_ms: int, *, at: int = visitors.MERGE_AT) -> None:
+    """What the holder of the lease does, without one; visitors are merged where ``at`` wait."""
+    with store.write() as connection:
+        while merge_deltas(connection, store.timezone):
+            pass
+    visitors.tend(store, lambda _connection: None, at=at)
+    with store.read() as connection:
+        cells = visitors.unsummed(connection, now_ms)
+    for cell in cells:
+        with store.write() as connection:
+            visitors.sum_endpoints(connection, cell)
+    sum_weeks(store, now_ms)
 
 
 def sum_weeks(store: Store, now_ms: int) -> None:
