@@ -13,9 +13,9 @@ so that takes many sittings; with ``--together`` one process serves the bare app
 turns that end when all is stored, and only peers have processes of their own. Turns of 0.9 s, with
 ``--together --seconds 0.9 --rounds 25``, have one flush each as a server has in that time; shorter
 ones have more of them, longer ones more of what the processors' pace does from second to second.
-"By CPU" is the same part by the CPU time of the server's processes, which is
-what is left of the rate where nothing else runs on the machine. At the end the servers are stopped,
-and the rows stored are compared with the answers that arrived.
+"By CPU" is the same part by the CPU time of the server's processes, which is what is left of the
+rate where nothing else runs on the machine. At the end the servers are stopped, and the rows stored
+are compared with the answers that arrived.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ THREADS = 8
 #: Requests of a kind, and those of which each has a function of its own.
 EACH = 350
 TAGGED = 300
-#: All of it is flushed twice a second.
+#: All of it is flushed about once a second.
 FLUSHED_S = 30.0
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from html import unescape
 from typing import Any
@@ -203,11 +203,21 @@ def test_pages_and_sorting(filled: Bound, anna: Browser) -> None:
     assert ids(anna.get("/data/requests?sort=;DROP").text) == seen[:50]
 
 
+@pytest.fixture
+def cap(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets how many rows are counted, paged, sorted and looked through at most."""
+
+    def at(most: int) -> None:
+        for module in (data_rows, data_list):
+            monkeypatch.setattr(module, "COUNTED", most)
+
+    return at
+
+
 def test_count_and_sorting_are_capped(
-    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+    filled: Bound, anna: Browser, cap: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(data_rows, "COUNTED", 100)
-    monkeypatch.setattr("fmd_admin.admin.views.data_list.COUNTED", 100)
+    cap(100)
     page = anna.get("/data/requests?sort=duration_ms&desc=1").text
     assert "100+ requests; sorted are the newest 100" in page
     newest = range(21, 121)
@@ -219,11 +229,10 @@ def test_count_and_sorting_are_capped(
 
 
 def test_what_has_no_index_is_looked_for_among_the_newest(
-    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+    filled: Bound, anna: Browser, cap: Callable[[int], None]
 ) -> None:
     # Of 120 requests, one a second, those from 20 on are looked through.
-    monkeypatch.setattr(data_rows, "COUNTED", 100)
-    monkeypatch.setattr("fmd_admin.admin.views.data_list.COUNTED", 100)
+    cap(100)
     every = list(range(117, 0, -4))
     page = anna.get("/data/requests?endpoint=shop.index").text
     since = NOW - timedelta(seconds=100)
@@ -266,10 +275,9 @@ def test_pages_of_what_is_looked_for(
 
 
 def test_what_is_looked_for_is_capped(
-    filled: Bound, anna: Browser, monkeypatch: pytest.MonkeyPatch
+    filled: Bound, anna: Browser, cap: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(data_rows, "COUNTED", 60)
-    monkeypatch.setattr("fmd_admin.admin.views.data_list.COUNTED", 60)
+    cap(60)
     page = anna.get("/data/requests?min_ms=0").text
     assert ids(page) == list(range(120, 70, -1))
     assert "60+ requests" in page
