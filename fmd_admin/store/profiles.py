@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from ..records import Batch, Frame, Row
-from . import outlier_detail, trees
+from . import outlier_detail, trees, tuples
 from .models import Outlier, OutlierSkipped, Profile
-from .tuples import insert_sql
 
 #: The columns of a request, in the order of ``request_columns``.
 REQUEST = (
@@ -80,4 +79,4 @@ def _insert(
     connection: Connection, table: Table, columns: Sequence[str], rows: list[tuple[Any, ...]]
 ) -> None:
     if rows:
-        connection.exec_driver_sql(insert_sql(connection.dialect, table, columns), rows)
+        tuples.insert(connection, tuples.insert_sql(connection.dialect, table, columns), rows)

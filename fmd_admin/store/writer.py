@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from ..errors import BatchRefusedError, PartlyStoredError, StoreError
 from ..records import Batch, Block, ExceptionKey, Frame, Row
-from . import exceptions, profiles, visitor_deltas
+from . import exceptions, profiles, tuples, visitor_deltas
 from .aggregate import Aggregate, Calendar
 from .code_lines import CodeLines, SourceOf, source_line
 from .dimensions import Dimensions, StaleDimensions
@@ -25,7 +25,6 @@ from .presence import ALIVE_MS
 from .sampling import Sampling
 from .schema import check_schema
 from .store import Store
-from .tuples import insert_sql
 from .types import METHOD_CODES
 from .visitor_models import VisitorDelta
 
@@ -218,7 +217,7 @@ class BatchWriter:
         if keeps is not None:
             kept = [found for found, row in zip(rows, batch.rows, strict=True) if keeps(row)]
         if kept:
-            connection.exec_driver_sql(self._request_sql, kept)
+            tuples.insert(connection, self._request_sql, kept)
         self._insert_sums(connection, rows, self._touches(batch, ids[Endpoint]), version_id)
         self._insert_visits(connection, rows, version_id)
         return rows
@@ -301,17 +300,17 @@ class BatchWriter:
 
     @cached_property
     def _request_sql(self) -> str:
-        return insert_sql(self._store.engine.dialect, Request.__table__, profiles.REQUEST)
+        return tuples.insert_sql(self._store.engine.dialect, Request.__table__, profiles.REQUEST)
 
     @cached_property
     def _delta_sql(self) -> str:
         columns = Aggregate().as_delta_row(0, 0, 0).keys()
-        return insert_sql(self._store.engine.dialect, RollupDelta.__table__, list(columns))
+        return tuples.insert_sql(self._store.engine.dialect, RollupDelta.__table__, list(columns))
 
     @cached_property
     def _visitor_sql(self) -> str:
         columns = ("version_id", "requests", "payload")
-        return insert_sql(self._store.engine.dialect, VisitorDelta.__table__, columns)
+        return tuples.insert_sql(self._store.engine.dialect, VisitorDelta.__table__, columns)
 
 
 @cache
