@@ -32,7 +32,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from fmd_admin.recorder.batching import fill
-from fmd_admin.records import Batch, RequestRecord
+from fmd_admin.records import Batch
 from fmd_admin.store import schema, visitors
 from fmd_admin.store.rollups import merge_deltas
 from fmd_admin.store.store import Store
@@ -124,9 +124,10 @@ class Storing:
         offset_ns = 0
         for number, start in enumerate(range(0, requests, self.batch), 1):
             records = [
-                RequestRecord(
+                (
+                    (row.endpoint, row.method, f"{row.status} X", row.group, row.ip),
                     *(row.time_ms * 1_000_000, int(row.time_ms * 1e6 + row.duration_ms * 1e6)),
-                    *(row.endpoint, row.method, f"{row.status} X", row.group, row.ip),
+                    *(None, 0),
                 )
                 for row in rows[start : start + self.batch]
             ]

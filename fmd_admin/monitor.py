@@ -119,7 +119,6 @@ class Monitor:
             folder=folder,
         )
         self.watch = Watch(
-            append=self.recorder.append,
             append_heavy=self.recorder.append_heavy,
             leave_out=self.recorder.leave_out,
             faults=self.faults,
@@ -185,7 +184,7 @@ class Monitor:
             self.collector = Collector(
                 app,
                 wsgi_app,
-                append=self.recorder.append,
+                sink=self.recorder,
                 touched=self.recorder.touched,
                 faults=self.faults,
                 exceptions=self.exceptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -11,24 +12,23 @@ MAX_NAME = 255
 UNMATCHED = "(unmatched)"
 
 
-class RequestRecord(NamedTuple):
-    """One measured request on its way to the flusher.
+#: Endpoint, method, status line, group and address of a request. The status is the one that went
+#: over the wire, empty if the host's app raised before it sent one.
+Texts = tuple[str, str, str, str | None, str | None]
 
-    ``start_ns`` and ``end_ns`` are readings of :func:`time.perf_counter_ns`; the flusher turns
-    them into wall time. ``status`` is the status line as it went over the wire, empty if the
-    host's app raised before it sent one. ``ticket`` is what the spool gave for an answer that was
-    still to be sent, or 0.
-    """
+#: One measured request on its way to the flusher: its texts; its start and end as readings of
+#: :func:`time.perf_counter_ns`, which the flusher turns into wall time; what levels 2 and 3 saw of
+#: it; what the spool gave for an answer that was still to be sent, or 0. A plain tuple: each
+#: request makes one, and of a class of its own it would cost it twice as much.
+RequestRecord = tuple[Texts, int, int, "Detail | None", int]
 
-    start_ns: int
-    end_ns: int
-    endpoint: str
-    method: str
-    status: str
-    group: str | None
-    ip: str | None
-    detail: Detail | None = None
-    ticket: int = 0
+
+class Sink(Protocol):
+    """What takes finished records; ``put`` is fast, does not raise, and may be another one soon."""
+
+    @property
+    def put(self) -> Callable[[RequestRecord], None]:
+        """What takes the next record."""
 
 
 class Detail(Protocol):

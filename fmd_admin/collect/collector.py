@@ -11,34 +11,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from flask import Flask, has_request_context, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import ClosingIterator
 
 from ..faults import Faults
 from ..patterns import is_excluded_view, matches
-from ..records import MAX_NAME, UNMATCHED, RequestRecord
+from ..records import MAX_NAME, UNMATCHED, RequestRecord, Sink
 from .exceptions import Exceptions
-from .exchange import Exchange, unannounced
+from .exchange import Exchange, is_whole, unannounced
 from .grouping import group_source
 from .watching import Watch, WatchedExchange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: What is done with a request of an endpoint. False means that there will be no record but of its
-#: time, None that there will be nothing.
-Handler = Callable[[Exchange, bool], bool | None]
+#: What is kept of the requests of an endpoint.
+_NOTHING, _TIME, _RECORD = 1, 2, 3
 
 
 class Collector:
     """Measures the requests of one host app.
 
-    ``append`` takes finished records, ``hold`` the record so far of a request whose body is only
-    about to be sent, and gives it a ticket; both must be fast and must not raise. ``touched`` maps
-    endpoints at level 0 to the perf_counter_ns of their last request.
+    ``sink`` takes finished records, ``hold`` the record so far of a request whose body is only
+    about to be sent, and gives it a ticket; it must be fast and must not raise. ``touched`` maps
+    endpoints at level 0 to the perf_counter_ns of their last request. ``raised`` holds the
+    exceptions of running requests.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Collector:
         app: Flask,
         wsgi_app: WSGIApplication,
         *,
-        append: Callable[[RequestRecord], None],
+        sink: Sink,
         touched: dict[str, int],
         faults: Faults,
         exceptions: Exceptions,
@@ -55,22 +57,24 @@ class Collector:
         hold: Callable[[RequestRecord], int] | None = None,
     ) -> None:
         self._app = ref(app)
-        self._hold = hold
+        self.hold = hold
         self._wsgi_app = wsgi_app
-        self._append = append
+        self.sink = sink
         self._touched = touched
         self._faults = faults
         self._exceptions = exceptions
-        self._raised = exceptions.raised
+        self.raised = exceptions.raised
         exceptions.measures = self.measures
         self._group = group_source(group_by)
         self._get_ip = None if get_ip is None else _as_text(get_ip)
         self._keep_ip = True
+        #: Whether nobody needs to be asked for more than the server's own REMOTE_ADDR.
+        self._asks_nobody = False
         self._levels: Mapping[str, int] = {}
         self._default_level = 1
         self._excluded: tuple[re.Pattern[str], ...] = ()
         #: Of endpoints that were requested since levels or settings changed.
-        self._handlers: dict[str, Handler] = {}
+        self._kept: dict[str, int] = {}
         #: Set as long as any endpoint is at level 2 or 3.
         self.watch: Watch | None = None
 
@@ -87,26 +91,27 @@ class Collector:
         What they mean is decided with the first request of an endpoint, and not for each one.
         """
         self._keep_ip = keep_ip
+        self._asks_nobody = keep_ip and self._get_ip is None and self._group is None
         self._levels = levels
         self._default_level = default_level
         self._excluded = excluded
-        self._handlers = {}
+        self._kept = {}
 
-    def _decide(self, endpoint: str) -> Handler:
-        """Return what is done with the requests of an endpoint, from now on too."""
-        handlers = self._handlers
+    def _decide(self, endpoint: str) -> int:
+        """Return what is kept of the requests of an endpoint, from now on too."""
+        known = self._kept
         if self._is_excluded(endpoint):
-            handler: Handler = _leave_out
+            kept = _NOTHING
         elif self._levels.get(endpoint, self._default_level) == 0:
-            handler = _discard
+            kept = _TIME
         else:
-            handler = self._measure
-        handlers[endpoint] = handler
-        return handler
+            kept = _RECORD
+        known[endpoint] = kept
+        return kept
 
     def measures(self, endpoint: str) -> bool:
         """Tell whether more is kept of an endpoint than the time of its last request."""
-        return (self._handlers.get(endpoint) or self._decide(endpoint)) == self._measure
+        return (self._kept.get(endpoint) or self._decide(endpoint)) == _RECORD
 
     def _is_excluded(self, endpoint: str) -> bool:
         app = self._app()
@@ -127,37 +132,67 @@ class Collector:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         watch = self.watch
         if watch is None:
-            exchange = Exchange(self._append, self._identify, environ, start_response, self._raised)
+            exchange = Exchange(self, environ, start_response)
         else:
-            exchange = WatchedExchange(watch, self._identify, environ, start_response, self._raised)
+            exchange = WatchedExchange(self, environ, start_response, watch)
         try:
             body = self._wsgi_app(environ, exchange.start)
         except BaseException as error:
-            # Nothing was sent yet, whatever status was announced: the server answers with 500.
-            exchange.status = ""
-            if exchange.endpoint is None:
-                exchange.status = unannounced(environ, error)
-                self._identify(exchange, True)
-            if not exchange.status:
-                self._exceptions.escaped(error, environ, exchange.endpoint or "")
-            exchange.end()
+            self._failed(exchange, error)
             raise
-        answer = exchange.around(body)
-        if self._hold is not None and exchange.endpoint:
-            # The body is still to be sent, and a client may have all of it before we are told.
-            exchange.ticket = self._hold(exchange.so_far())
-        return answer
+        endpoint = exchange.endpoint
+        # As around() and end() do, without calling them: nearly all requests pass here.
+        if (
+            type(body) is ClosingIterator
+            and is_whole(body)
+            and endpoint is not None
+            and not self.raised
+        ):
+            if watch is not None:
+                exchange.end()
+            elif endpoint:
+                end_ns = perf_counter_ns()
+                method = environ["REQUEST_METHOD"]
+                texts = (endpoint, method, exchange.status, exchange.group, exchange.ip)
+                self.sink.put((texts, exchange.start_ns, end_ns, None, 0))
+            return body
+        return exchange.around(body)
 
-    def _identify(self, exchange: Exchange, late: bool) -> None:
-        """Fill in what the request context knows. A fault of ours never becomes the host's."""
+    def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        # Nothing was sent yet, whatever status was announced: the server answers with 500.
+        exchange.status = ""
+        if exchange.endpoint is None:
+            exchange.status = unannounced(exchange.environ, error)
+            self.identify(exchange, late=True)
+        if not exchange.status:
+            self._exceptions.escaped(error, exchange.environ, exchange.endpoint or "")
+        exchange.end()
+
+    def identify(self, exchange: Exchange, *, late: bool = False) -> None:
+        """Fill in what the request context knows; ``late``: it is gone.
+
+        A fault of ours never becomes the host's.
+        """
         try:
-            rule = getattr(exchange.environ.get("werkzeug.request"), "url_rule", None)
-            endpoint = self._slow_endpoint(exchange.environ) if rule is None else rule.endpoint
-            kept = (self._handlers.get(endpoint) or self._decide(endpoint))(exchange, late)
-            if not kept:
-                if kept is False:
+            environ = exchange.environ
+            try:
+                rule = environ["werkzeug.request"].url_rule
+            except (KeyError, AttributeError):
+                rule = None  # A library may put an object of its own there.
+            endpoint = self._slow_endpoint(environ) if rule is None else rule.endpoint
+            kept = self._kept.get(endpoint) or self._decide(endpoint)
+            if kept != _RECORD:
+                if kept == _TIME:
                     self._touched[endpoint] = exchange.start_ns
                 endpoint = ""
+            elif self._asks_nobody:
+                exchange.group = None
+                ip = exchange.ip = environ.get("REMOTE_ADDR")
+                if ip is not None and len(ip) > MAX_NAME:
+                    # A header can be long, and many of them would wait in the buffer.
+                    exchange.ip = ip[:MAX_NAME]
+            else:
+                self._ask_host(exchange, late)
             exchange.endpoint = endpoint
         except Exception:  # noqa: BLE001 - counted, and logged once
             exchange.endpoint = ""
@@ -180,19 +215,20 @@ class Collector:
             return UNMATCHED
         return str(endpoint)
 
-    def _measure(self, exchange: Exchange, late: bool) -> bool:
+    def _ask_host(self, exchange: Exchange, late: bool) -> None:
+        """Fill in group and address, one of which the host gives, or neither of which is kept."""
+        group = ip = None
         if self._keep_ip:
             if self._get_ip is None:
-                exchange.ip = exchange.environ.get("REMOTE_ADDR")
+                ip = exchange.environ.get("REMOTE_ADDR")
             elif not late:
-                exchange.ip = self._ask(self._get_ip, "get_ip")
-            if exchange.ip is not None and len(exchange.ip) > MAX_NAME:
-                # A header can be long, and many of them would wait in the buffer.
-                exchange.ip = exchange.ip[:MAX_NAME]
+                ip = self._ask(self._get_ip, "get_ip")
+            if ip is not None:
+                ip = ip[:MAX_NAME]
         # Without its request context the host's functions could only fail.
         if self._group is not None and not late:
-            exchange.group = self._ask(self._group, "group_by")
-        return True
+            group = self._ask(self._group, "group_by")
+        exchange.group, exchange.ip = group, ip
 
     def _ask(self, function: Callable[[], str | None], name: str) -> str | None:
         """Call a function of the host's; the request goes on if it raises."""
@@ -211,11 +247,3 @@ def _as_text(get_ip: Callable[[], object]) -> Callable[[], str | None]:
         return None if found is None else str(found)
 
     return text
-
-
-def _discard(_exchange: Exchange, _late: bool) -> bool:
-    return False
-
-
-def _leave_out(_exchange: Exchange, _late: bool) -> None:
-    return None

@@ -15,33 +15,28 @@ from werkzeug.wrappers import Response
 from werkzeug.wrappers import response as werkzeug_response
 from werkzeug.wsgi import ClosingIterator
 
-from ..records import RequestRecord
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .raised import Raised
+    from .collector import Collector
 
-_new = tuple.__new__
 _CLOSE = Response.close
 #: The code of what werkzeug reads a response with; a name of its own, so it may be gone one day.
 _ENCODE = getattr(getattr(werkzeug_response, "_iter_encoded", None), "__code__", None)
 
 
 class Exchange:
-    """Passes the answer on as it is, and hands a record to ``append`` at its end.
+    """Passes the answer on as it is, and hands a record to the collector at its end.
 
-    ``identify`` is called when the answer starts, inside the request context and after the view,
-    or at the end (True) if the answer never started. It fills in ``endpoint`` (empty: no record),
-    ``group`` and ``ip``. ``raised`` holds the exceptions of running requests. Servers iterate over
-    what ``__iter__`` returns, which is the host's own iterator: a chunk costs nothing extra.
+    The collector fills in ``endpoint`` (empty: no record), ``group`` and ``ip`` when the answer
+    starts, inside the request context and after the view, or at the end if it never started.
+    Servers iterate over what ``__iter__`` returns, which is the host's own iterator: a chunk costs
+    nothing extra. What most requests do not need is set where it is needed.
     """
 
     __slots__ = (
-        "_append",
-        "_identify",
+        "_collector",
         "_iterator",
-        "_raised",
         "_start_response",
         "body",
         "endpoint",
@@ -53,97 +48,87 @@ class Exchange:
         "ticket",
     )
 
+    #: The user or group and the address of the client, known with the endpoint.
+    group: str | None
+    ip: str | None
+    #: The host's body as soon as it has returned one that is still to be sent.
+    body: Iterable[bytes] | None
+    #: What the spool gave for the request while its body is sent.
+    ticket: int
+    _iterator: Iterator[bytes] | None
+
     def __init__(
-        self,
-        append: Callable[[RequestRecord], None],
-        identify: Callable[[Exchange, bool], None],
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        raised: Raised,
+        self, collector: Collector, environ: WSGIEnvironment, start_response: StartResponse
     ) -> None:
-        self._append = append
-        self._identify = identify
-        self._raised = raised
+        self._collector = collector
         self.environ = environ
         self._start_response = start_response
         self.endpoint: str | None = None
         self.status = ""
-        self.group: str | None = None
-        self.ip: str | None = None
-        #: The host's body as soon as it has returned one that is still to be sent.
-        self.body: Iterable[bytes] | None = None
-        self._iterator: Iterator[bytes] | None = None
-        #: What the spool gave for it while its body is sent.
-        self.ticket = 0
         self.start_ns = perf_counter_ns()
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """The start_response that the host calls; the last status is the one on the wire."""
         self.status = status
         if self.endpoint is None:
-            self._identify(self, False)
+            self._collector.identify(self)
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
 
-    def end(self) -> None:
+    def end(self, ticket: int = 0) -> None:
         """Take the time of the end and hand the record over; later calls do nothing."""
         end_ns = perf_counter_ns()
-        if self.endpoint is None:
-            # The host has answered itself: nothing was announced.
-            self.status = unannounced(self.environ)
-            self._identify(self, True)
-        endpoint, self.endpoint = self.endpoint, ""
-        append = self._append
-        if self._raised:
-            append = self._raised.appender(self, append)
+        collector = self._collector
+        endpoint = self.endpoint
+        if endpoint is None:
+            endpoint = self.identify_late()
+        self.endpoint = ""
+        append = collector.sink.put
+        if collector.raised:
+            append = collector.raised.appender(self, append)
         if endpoint:
-            append(
-                # What RequestRecord(…) does, at a third of its price.
-                _new(
-                    RequestRecord,
-                    (
-                        self.start_ns,
-                        end_ns,
-                        endpoint,
-                        self.environ["REQUEST_METHOD"],
-                        self.status,
-                        self.group,
-                        self.ip,
-                        None,
-                        self.ticket,
-                    ),
-                )
-            )
+            texts = (endpoint, self.environ["REQUEST_METHOD"], self.status, self.group, self.ip)
+            append((texts, self.start_ns, end_ns, None, ticket))
 
-    def so_far(self) -> RequestRecord:
-        """Return the record as it would be if the request ended now."""
-        method = self.environ["REQUEST_METHOD"]
-        fields = (self.start_ns, perf_counter_ns(), self.endpoint, method, self.status)
-        return _new(RequestRecord, (*fields, self.group, self.ip, None, 0))
+    def identify_late(self) -> str | None:
+        """Return the endpoint of a request that the host has answered without announcing it."""
+        self.status = unannounced(self.environ)
+        self._collector.identify(self, late=True)
+        return self.endpoint
 
     def around(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return a body that tells its end: ``body`` itself where that is known or watched."""
         kind = type(body)
-        if (
-            kind is tuple
-            or kind is list
+        if kind is ClosingIterator:
+            raised = self._collector.raised
             # Unless something takes long, and is done when the answer has been sent.
-            or (
-                kind is ClosingIterator
-                and is_whole(body)
-                and not (self._raised and self._raised.waits(self.environ))
-            )
-        ):
+            whole = is_whole(body) and not (raised and raised.waits(self.environ))
+        else:
+            whole = kind is tuple or kind is list
+        if whole:
             # All of it is there: nothing is computed any more, and servers ask for its length.
             self.end()
             return body
+        return self._until_closed(body)
+
+    def _until_closed(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        self.ticket = 0
+        answer = body
         wrapper: Any = self.environ.get("wsgi.file_wrapper")
         # Servers send their own file wrapper with sendfile, and only that.
-        if kind is wrapper and _watch_close(body, self.end):
-            return body
-        self.body = body
-        return self
+        if not (type(body) is wrapper and _watch_close(body, lambda: self.end(self.ticket))):
+            self.body, self._iterator = body, None
+            answer = self
+        hold = self._collector.hold
+        if hold is not None and self.endpoint:
+            # The body is still to be sent, and a client may have all of it before we are told.
+            texts = (
+                *(self.endpoint, self.environ["REQUEST_METHOD"], self.status),
+                *(self.group, self.ip),
+            )
+            self.ticket = hold((texts, self.start_ns, perf_counter_ns(), None, 0))
+        return answer
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(cast("Iterable[bytes]", self.body))
@@ -159,7 +144,7 @@ class Exchange:
         # Servers close a body while what it raised passes: this is all that is seen of it here.
         error = exc_info()[1]
         if error is not None:
-            self._raised.while_sent(self, error)
+            self._collector.raised.while_sent(self, error)
         try:
             # As getattr with a default does; with the line above it costs what that does.
             try:
@@ -169,7 +154,7 @@ class Exchange:
             if close is not None:
                 close()
         finally:
-            self.end()
+            self.end(self.ticket)
 
 
 def unannounced(environ: WSGIEnvironment, error: BaseException | None = None) -> str:

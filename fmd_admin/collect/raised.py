@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .held import Held
 
-_new = tuple.__new__
 #: Requests with exceptions that run at the same time; those of more are counted only.
 _MAX_RUNNING = 1_000
 #: What nobody asked for in that time, although its request is gone, belongs to none any more.
@@ -151,9 +150,9 @@ class Raised(dict[int, Seen]):
             return append
 
         def append_with_exceptions(record: RequestRecord) -> None:
-            detail = RaisedDetail(self._owner, seen.held, record.detail)
-            # As record._replace(detail=detail), at a third of its price.
-            self._append_heavy(_new(RequestRecord, (*record[:7], detail, *record[8:])))
+            texts, start_ns, end_ns, detail, ticket = record
+            detail = RaisedDetail(self._owner, seen.held, detail)
+            self._append_heavy((texts, start_ns, end_ns, detail, ticket))
 
         return append_with_exceptions
 

@@ -30,6 +30,11 @@ class Rules:
     words: tuple[str, ...] = ()
     ip: str = "full"
     with_json: bool = False
+    #: Whether any endpoint is at level 3.
+    profiles: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "profiles", self.highest >= 3)
 
     def level(self, endpoint: str) -> int:
         """Return the level of an endpoint."""

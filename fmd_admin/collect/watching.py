@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..faults import Faults
 from ..records import Batch, RequestRecord, Row
-from .exchange import Exchange, unannounced
+from .exchange import Exchange
 from .frames import Frames
 from .means import Means
 from .outliers import ENDED_FIRST, NOT_ON_A_THREAD, Cap, Facts, collect_facts, to_outlier
@@ -22,31 +22,28 @@ from .watcher import Watcher
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .raised import Raised
+    from .collector import Collector
 
 #: What an outlier weighs without the texts of its request, in nodes of a tree.
 _OUTLIER = 100
-_new = tuple.__new__
 
 
 class Watch:
     """Everything that levels 2 and 3 have for one host app.
 
-    ``append`` takes records, ``append_heavy`` those with a detail that takes memory; both must be
-    fast and must not raise. ``leave_out`` counts an outlier of an endpoint that is not stored.
+    ``append_heavy`` takes records with a detail that takes memory; it must be fast and must not
+    raise. ``leave_out`` counts an outlier of an endpoint that is not stored.
     """
 
     def __init__(
         self,
         *,
-        append: Callable[[RequestRecord], None],
         append_heavy: Callable[[RequestRecord], None],
         leave_out: Callable[[str], None],
         faults: Faults,
         call: CodeType,
         import_name: str | None = None,
     ) -> None:
-        self.append = append
         self.append_heavy = append_heavy
         self._leave_out = leave_out
         self._faults = faults
@@ -96,18 +93,23 @@ class Watch:
         self.means.seed(means)
 
     def detail(
-        self, exchange: WatchedExchange, endpoint: str, level: int, end_ns: int
-    ) -> Detail | None:
+        self, exchange: WatchedExchange, endpoint: str, end_ns: int
+    ) -> Detail | Unseen | None:
         """Return what is kept of a request that has ended, besides its record."""
+        rules = exchange.rules
+        level = rules.levels.get(endpoint, rules.default)
+        if level < 2:
+            return None
         trace = exchange.trace
         limit_ns = self.limits_ns.get(endpoint) if trace is None else trace.limit_ns
-        duration_ns = end_ns - exchange.start_ns
         facts = None
-        if limit_ns is not None and duration_ns > limit_ns:
+        if limit_ns is not None and end_ns - exchange.start_ns > limit_ns:
             if self._cap.take(endpoint):
                 facts = self._facts(exchange)
             else:
                 self._leave_out(endpoint)
+        elif trace is None and level >= 3 and end_ns < self.watcher.rhythm.due_ns:
+            return self.unseen
         profiled = level >= 3 and not self.watcher.unavailable
         if facts is None and not profiled:
             return None
@@ -149,11 +151,10 @@ class WatchedExchange(Exchange):
 
     def __init__(
         self,
-        watch: Watch,
-        identify: Callable[[Exchange, bool], None],
+        collector: Collector,
         environ: WSGIEnvironment,
         start_response: StartResponse,
-        raised: Raised,
+        watch: Watch,
     ) -> None:
         self._watch = watch
         #: The identity of the frame below which everything belongs to this request: the one that
@@ -167,18 +168,13 @@ class WatchedExchange(Exchange):
         #: The host's request object, once its answer has started.
         self.request: Any = None
         # As Exchange does; calling it would cost every request.
-        self._append = watch.append
-        self._identify = identify
-        self._raised = raised
+        self._collector = collector
         self.environ = environ
         self._start_response = start_response
         self.endpoint = None
         self.status = ""
-        self.group = None
-        self.ip = None
+        #: Its stack ends at another border while it is sent.
         self.body = None
-        self._iterator = None
-        self.ticket = 0
         watcher = watch.watcher
         self.start_ns = perf_counter_ns()
         watcher.active[self] = get_ident()
@@ -191,7 +187,7 @@ class WatchedExchange(Exchange):
         self.request = self.environ.get("werkzeug.request")
         self.status = status
         if self.endpoint is None:
-            self._identify(self, False)
+            self._collector.identify(self)
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
@@ -211,7 +207,7 @@ class WatchedExchange(Exchange):
         self.border = id(_getframe())
         error = exc_info()[1]
         if error is not None:
-            self._raised.while_sent(self, error)
+            self._collector.raised.while_sent(self, error)
         try:
             try:
                 close = self.body.close  # type: ignore[union-attr]
@@ -220,56 +216,37 @@ class WatchedExchange(Exchange):
             if close is not None:
                 close()
         finally:
-            self.end()
+            self.end(self.ticket)
 
-    def end(self) -> None:
+    def end(self, ticket: int = 0) -> None:
         """Take the time of the end and hand over what was seen; later calls do nothing."""
         end_ns = perf_counter_ns()
-        watch = self._watch
+        watch, collector = self._watch, self._collector
         watch.watcher.active.pop(self, None)
-        if self.endpoint is None:
-            # The host has answered itself: nothing was announced.
-            self.status = unannounced(self.environ)
-            self._identify(self, True)
-        endpoint, self.endpoint = self.endpoint, ""
-        append = watch.append
-        if self._raised:
-            append = self._raised.appender(self, append)
+        endpoint = self.endpoint
+        if endpoint is None:
+            endpoint = self.identify_late()
+        self.endpoint = ""
+        append = put = collector.sink.put
+        if collector.raised:
+            append = collector.raised.appender(self, put)
         if not endpoint:
             return
-        start_ns, rules = self.start_ns, self.rules
-        detail: Detail | Unseen | None = None
-        level = rules.levels.get(endpoint, rules.default)
-        if level >= 2:
-            trace = self.trace
-            limit_ns = watch.limits_ns.get(endpoint) if trace is None else trace.limit_ns
-            # Nothing is called for most requests: they end within their limit, and short ones
-            # without a look.
-            if limit_ns is not None and end_ns - start_ns > limit_ns:
-                detail = watch.detail(self, endpoint, level, end_ns)
-            elif level >= 3:
-                if trace is None and end_ns < watch.watcher.rhythm.due_ns:
-                    detail = watch.unseen
-                else:
-                    detail = watch.detail(self, endpoint, level, end_ns)
-        record = _new(
-            RequestRecord,
-            (
-                start_ns,
-                end_ns,
-                endpoint,
-                self.environ["REQUEST_METHOD"],
-                self.status,
-                self.group,
-                self.ip,
-                detail,
-                self.ticket,
-            ),
-        )
-        if append is watch.append and detail is not None and detail.weight:
-            watch.append_heavy(record)
+        texts = (endpoint, self.environ["REQUEST_METHOD"], self.status, self.group, self.ip)
+        limit_ns = watch.limits_ns.get(endpoint)
+        start_ns = self.start_ns
+        # Nothing is called for most requests: they end within their limit and without a look.
+        if (
+            self.trace is not None
+            or (limit_ns is not None and end_ns - start_ns > limit_ns)
+            or self.rules.profiles
+        ):
+            detail = watch.detail(self, endpoint, end_ns)
+            if detail is not None and detail.weight and append is put:
+                append = watch.append_heavy
+            append((texts, start_ns, end_ns, detail, ticket))
         else:
-            append(record)
+            append((texts, start_ns, end_ns, None, ticket))
 
 
 class Unseen:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..records import MAX_NAME, Batch, RequestRecord, Row
+from ..records import MAX_NAME, Batch, RequestRecord, Row, Texts
 
 #: Where the host's app raised before it sent a status, its server answers with this one.
 SERVER_ERROR = 500
@@ -15,6 +15,12 @@ SERVER_ERROR = 500
 def clock_offset_ns() -> int:
     """Return what to add to perf_counter_ns to get UTC nanoseconds since the epoch."""
     return time.time_ns() - time.perf_counter_ns()
+
+
+def weight_of(records: Iterable[RequestRecord]) -> int:
+    """Return what the details of records weigh."""
+    details = (detail for _texts, _start_ns, _end_ns, detail, _ticket in records)
+    return sum(detail.weight for detail in details if detail is not None)
 
 
 def fill(
@@ -30,17 +36,17 @@ def fill(
     """
     weight = 0
     rows = batch.rows
-    texts, codes = _Once(storable), _Once(status_code)
-    addresses = _Once(lambda ip: _clean(ip, clean_ip))
-    for start_ns, end_ns, endpoint, method, status, group, ip, detail, _ in records:
+    known = _Known(clean_ip)
+    for texts, start_ns, end_ns, detail, _ in records:
+        endpoint, status, method, group, ip = known[texts]
         row = Row(
             (start_ns + offset_ns) // 1_000_000,
-            texts[endpoint],
+            endpoint,
             (end_ns - start_ns) / 1e6,
-            codes[status],
+            status,
             method,
-            None if group is None else texts[group],
-            None if ip is None else addresses[ip],
+            group,
+            ip,
         )
         rows.append(row)
         if detail is not None:
@@ -53,8 +59,31 @@ def fill(
     return weight
 
 
+class _Known(dict[Texts, "tuple[str, int, str, str | None, str | None]"]):
+    """Endpoint, status code, method, group and address as they are stored, by texts.
+
+    Made once a batch: the same ones come again and again, and so do parts of new ones.
+    """
+
+    def __init__(self, clean_ip: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._texts, self._codes = _Once(storable), _Once(status_code)
+        self._addresses = _Once(lambda ip: _clean(ip, clean_ip))
+
+    def __missing__(self, texts: Texts) -> tuple[str, int, str, str | None, str | None]:
+        endpoint, method, status, group, ip = texts
+        found = self[texts] = (
+            self._texts[endpoint],
+            self._codes[status],
+            method,
+            None if group is None else self._texts[group],
+            None if ip is None else self._addresses[ip],
+        )
+        return found
+
+
 class _Once(dict[str, Any]):
-    """What ``make`` gives for a text, asked once a batch: the same ones come again and again."""
+    """What ``make`` gives for a text, asked once a batch."""
 
     def __init__(self, make: Callable[[str], Any]) -> None:
         super().__init__()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..errors import SpoolError
 from ..records import RequestRecord
-from . import spool, spool_format
+from . import spool_file, spool_format
+from .spool import Spool
 from .spool_format import HEAD, RING_AT, SLOT_SIZE, SLOTS, SLOTS_AT, Decoder, framed
 from .spool_reader import read_frames
 
@@ -47,7 +48,8 @@ class LeftOver:
 
     def _guessed_clock_ns(self, descriptor: int) -> int:
         """Return the offset by which its last record ended when the file was last written."""
-        newest_ns = max((record.end_ns for _number, record in self.records()), default=0)
+        ends_ns = (end_ns for _number, (_texts, _start_ns, end_ns, *_) in self.records())
+        newest_ns = max(ends_ns, default=0)
         return os.fstat(descriptor).st_mtime_ns - newest_ns
 
     def records(self) -> Iterator[tuple[int, RequestRecord]]:
@@ -100,7 +102,7 @@ class SpoolFolder:
 
     def open(
         self, writer: str, version: str, clean_ip: Callable[[str], str | None], in_memory: int
-    ) -> spool.Spool:
+    ) -> Spool:
         """Make the spool of this process. Raises SpoolError where that cannot work."""
         if sys.platform == "win32":
             raise SpoolError("Windows has no flock. Set SPOOL=off.")
@@ -115,7 +117,7 @@ class SpoolFolder:
             )
         path = self.path / f"{self._name}-{writer}{_SUFFIX}"
         try:
-            return spool.create(path, writer, version, self._mib << 20, clean_ip, in_memory)
+            return spool_file.create(path, writer, version, self._mib << 20, clean_ip, in_memory)
         except (OSError, AttributeError) as error:
             raise SpoolError(
                 f"No spool of {self._mib} MiB can be made in {self.path}: {error}. Make room and "

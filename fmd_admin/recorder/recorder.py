@@ -16,10 +16,11 @@ from ..errors import BatchRefusedError
 from ..faults import Faults
 from ..lifecycle import threads_available
 from ..records import Batch, RequestRecord
-from .batching import clock_offset_ns, fill, storable
+from .batching import clock_offset_ns, fill, storable, weight_of
 from .left_overs import SpoolFolder
 from .pace import Pace
-from .spool import Spool, Taken, leave
+from .spool import Spool, Taken
+from .spool_file import leave
 from .take_over import TakeOver
 from .tallies import Tallies
 from .vitals import WriteTimes
@@ -79,6 +80,8 @@ class Recorder:
     def _reset(self) -> None:
         self._pid = getpid()
         self._buffer: deque[RequestRecord] = deque()
+        #: What takes the next record; see :class:`fmd_admin.records.Sink`.
+        self.put: Callable[[RequestRecord], None] = self.append
         if self.spool is not None:
             self.spool.abandon()
         self.spool = None
@@ -94,8 +97,7 @@ class Recorder:
         self._pending: Batch | None = None
         self._writer = uuid.uuid4().hex
         self._sequence = 0
-        self._running = False
-        self._closed = False
+        self._running = self._closed = self._inline = False
         self._thread: Thread | None = None
         self._wake = Event()
         self._pace = Pace(self._wake)
@@ -104,24 +106,15 @@ class Recorder:
         self._flush_lock = RLock()
         self._drop_lock = Lock()
         self.tallies = Tallies()
-        self._weight = 0
-        self._pending_weight = 0
-        self._dropped = 0
-        self.details_dropped = 0
-        self.stored = 0
-        self._inline = False
-        self._next_inline = 0.0
-        self._next_tick = 0.0
+        self._weight = self._pending_weight = self._dropped = 0
+        self.details_dropped = self.stored = 0
+        self._next_inline = self._next_tick = 0.0
 
     def append(self, record: RequestRecord) -> None:
         """Keep one finished record. A full memory drops the newest, a full spool the oldest."""
         spool = self.spool
         if spool is not None:
-            try:
-                spool.append(record)
-            except Exception:  # noqa: BLE001 - counted, and logged once
-                self._lose(1)
-                self._faults.report("spooling a request (it is dropped)")
+            spool.append(record)
         elif self.unspooled is None:
             self._open_spool()
             self.append(record)
@@ -132,6 +125,13 @@ class Recorder:
             self._lose(1)
         if not self._running:
             self.start()
+        elif spool is not None:
+            # From now on there is nothing for us to do but to be called.
+            self.put = spool.append
+
+    def _not_spooled(self) -> None:
+        self._lose(1)
+        self._faults.report("spooling a request (it is dropped)")
 
     def hold(self, record: RequestRecord) -> int:
         """Note a request whose answer is about to be sent; return the ticket for its record."""
@@ -157,6 +157,7 @@ class Recorder:
                 self.spool = self._folder.open(
                     self._writer, self._version, self._clean_ip, self._limit
                 )
+                self.spool.failed = self._not_spooled
             except Exception as error:  # noqa: BLE001 - counted, and logged once
                 self._faults.report("opening the spool (a killed process may lose requests)")
                 self.unspooled = str(error)
@@ -177,14 +178,14 @@ class Recorder:
 
     def append_heavy(self, record: RequestRecord) -> None:
         """Keep a record with its detail, or without where too much of that waits already."""
-        weight = 0 if record.detail is None else record.detail.weight
+        weight = weight_of((record,))
         with self._drop_lock:
             fits = self._weight + weight <= MAX_WEIGHT and len(self._buffer) < self._limit
             if fits:
                 self._weight += weight
             else:
                 self.details_dropped += 1
-        self.append(record if fits else record._replace(detail=None))
+        self.append(record if fits else (*record[:3], None, record[4]))
 
     def leave_out(self, endpoint: str) -> None:
         """Count an outlier that is not stored."""
@@ -301,13 +302,12 @@ class Recorder:
                     self._lose(rows)
                     self._faults.report("storing a batch (its requests are dropped)")
                 self._pending = None
-                freed = self._pending_weight
+                freed, self._pending_weight = self._pending_weight, 0
                 if self.spool is not None and self._taken is not None:
                     freed += self.spool.done(self._taken)
                     self._taken = None
                 with self._drop_lock:
                     self._weight -= freed
-                self._pending_weight = 0
                 self._pace.wrote(monotonic() - began)
 
     @property
@@ -331,7 +331,6 @@ class Recorder:
     def _next_batch(self) -> Batch:
         offset_ns = clock_offset_ns()
         found = self._take(offset_ns)
-        taken = found.records
         # popitem is atomic: requests go on writing while we take.
         touched: dict[str, int] = {}
         while self.touched:
@@ -350,13 +349,13 @@ class Recorder:
         self.tallies.take_into(batch, self._faults.report)
         try:
             self._pending_weight = fill(
-                batch, taken, offset_ns, self._clean_ip, self._faults.report
+                batch, found.records, offset_ns, self._clean_ip, self._faults.report
             )
         except Exception:  # noqa: BLE001 - counted, and logged once
             batch.rows, batch.profiles, batch.unsampled = [], [], []
             batch.outliers, batch.exceptions = [], []
-            self._pending_weight = sum(r.detail.weight for r in taken if r.detail is not None)
-            self._lose(len(taken))
+            self._pending_weight = weight_of(found.records)
+            self._lose(len(found.records))
             self._faults.report("reading measured requests (they are dropped)")
         return batch
 
@@ -389,6 +388,7 @@ class Recorder:
         return True
 
     def _close_spool(self) -> None:
+        self.put = self.append
         spool, self.spool = self.spool, None
         if spool is not None:
             self._dropped += spool.dropped

@@ -8,22 +8,19 @@ is gone after a clean end. What a killed one leaves is read by :mod:`.left_overs
 from __future__ import annotations
 
 import contextlib
-import logging
 import mmap
 import os
 import secrets
-from collections import deque
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
-from zlib import crc32
+from zlib import adler32
 
-from ..errors import SpoolError
 from ..records import Detail, RequestRecord
 from . import spool_format
-from .batching import clock_offset_ns
+from .recent import Recent
 from .spool_format import (
     END,
     HEAD,
@@ -38,10 +35,12 @@ from .spool_format import (
 )
 from .spool_reader import read_frames
 
-logger = logging.getLogger("fmd_admin")
-
 #: Bytes that the flusher copies at once; requests wait meanwhile.
 _TAKE_BYTES = 1 << 20
+#: No frame is shorter.
+_SHORTEST = HEAD.size + TIMES.size + 16
+#: Records for which there is room in memory before anybody looks again.
+_RESERVED = 2_048
 
 _head, _times = HEAD.pack, TIMES.pack
 
@@ -51,7 +50,7 @@ class Taken(NamedTuple):
 
     first: int
     last: int
-    records: list[RequestRecord]
+    records: Recent | list[RequestRecord]
     end: int
 
 
@@ -78,15 +77,20 @@ class Spool:
         self._map = mmap.mmap(descriptor, RING_AT + capacity)
         self._lock = Lock()
         self._texts = Encoder(clean_ip)
-        self._head = self._tail = 0
+        #: The next frame's place in the file, and the end of what need not be looked at closer:
+        #: before it no frame meets the ring's end or its oldest one, or is one too many in memory.
+        self._at = self._until = RING_AT
+        #: What makes a virtual offset of a place in the file in this round of the ring.
+        self._round = -RING_AT
+        self._tail = 0
         self._number = 0
         self._mark = Mark()
         self._free = [SLOTS_AT + SLOT_SIZE * slot for slot in range(SLOTS)]
         self._held: dict[int, int] = {}
         # A child's tickets must not be taken for those of its parent.
         self._tickets = count(secrets.randbits(61) + 1)
-        #: Record, number and where the next one begins; all or none of those in the file.
-        self._recent: deque[tuple[RequestRecord, int, int]] = deque()
+        #: All or none of those in the file that were not taken.
+        self._recent = Recent()
         self._in_memory = in_memory
         self._has_all = in_memory > 0
         self._details: dict[int, Detail] = {}
@@ -94,45 +98,93 @@ class Spool:
         self._taken = 0
         self._only_in_memory = 0
         self._dropped_elsewhere = 0
-        self.waiting = 0
+        #: Called instead of raising what :meth:`append` would raise.
+        self.failed: Callable[[], None] | None = None
+        #: How many numbers belong to no record that waits.
+        self._settled = 0
         self.dropped = 0
         self._freed_weight = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many records are not stored yet."""
+        settled = self._settled  # First: it may grow, but never beyond the number.
+        return self._number - settled
+
+    @property
+    def _head(self) -> int:
+        """The virtual offset at which the next frame begins."""
+        return self._round + self._at
+
     def append(self, record: RequestRecord) -> None:
         """Write one record; raises only where a text cannot be encoded or the file is closed."""
-        text = self._texts[record[2:7]]
-        ticket = record[8]
-        with self._lock:
-            number = self._number + 1
-            body = _times(number, ticket, record[0], record[1]) + text
-            size = HEAD.size + len(body)
-            head, capacity = self._head, self.capacity
-            place = head % capacity
-            gap = capacity - place if place + size + len(END) > capacity else 0
-            after = head + gap + size
-            if after + len(END) - self._tail > capacity:
-                self._make_room(after + len(END) - capacity)
-            at = RING_AT if gap else RING_AT + place
-            self._map[at : at + size + len(END)] = _head(len(body), crc32(body)) + body + END
-            if gap:
-                HEAD.pack_into(self._map, RING_AT + place, WRAP, 0)
-            self._head, self._number = after, number
-            self.waiting += 1
-            if self._has_all:
-                self._recent.append((record, number, after))
-                if len(self._recent) > self._in_memory:
-                    self._read_from_file()
-            elif record[7] is not None:
-                self._details[number] = record[7]
-            if ticket:
-                self._release(ticket)
+        texts, start_ns, end_ns, detail, ticket = record
+        try:
+            text, known = self._texts[texts]
+            with self._lock:
+                number = self._number + 1
+                # With END, which the next frame overwrites.
+                body = _times(number, ticket, start_ns, end_ns) + text
+                size = len(body)
+                at = self._at
+                end = at + 8 + size
+                if end > self._until:
+                    at = self._make_way(8 + size)
+                    end = at + 8 + size
+                self._map[at:end] = _head(size - 8, adler32(body)) + body
+                # From here on nothing is called, so that a signal cannot tear it apart.
+                self._at = end - 8
+                self._number = number
+                if self._has_all:
+                    recent = self._recent
+                    place = recent.count
+                    recent.texts[place] = known
+                    recent.starts_ns[place] = start_ns
+                    recent.ends_ns[place] = end_ns
+                    recent.count = place + 1
+                if detail is not None:
+                    self._details[number] = detail
+                if ticket:
+                    self._release(ticket)
+        except Exception:
+            if self.failed is None:
+                raise
+            self.failed()
+
+    def _make_way(self, room: int) -> int:
+        """Return the place in the file for a frame that takes ``room`` bytes with END."""
+        if self._has_all and len(self._recent) >= self._in_memory:
+            self._read_from_file()
+        head, capacity = self._head, self.capacity
+        place = head % capacity
+        gap = capacity - place if place + room > capacity else 0
+        if head + gap + room - self._tail > capacity:
+            self._make_room(head + gap + room - capacity)
+        if gap:
+            HEAD.pack_into(self._map, RING_AT + place, WRAP, 0)
+        self._go_to(head + gap)
+        return self._at
+
+    def _go_to(self, head: int) -> None:
+        """Have the next frame begin at a virtual offset; tell how far frames can go from there."""
+        capacity = self.capacity
+        place = head % capacity
+        self._at = RING_AT + place
+        self._round = head - self._at
+        until = min(capacity, self._tail + capacity - head + place)
+        if self._has_all:
+            records = min(self._in_memory - len(self._recent), _RESERVED)
+            self._recent.reserve(records)
+            until = min(until, place + _SHORTEST * records)
+        self._until = RING_AT + until
 
     def hold(self, record: RequestRecord) -> int:
         """Note a request whose answer is about to be sent; return the ticket of its record.
 
         Should the process be killed before its record comes, the note counts as one. 0: no room.
         """
-        text = self._texts[record[2:7]]
+        texts, start_ns, end_ns, _detail, _ticket = record
+        text, _known = self._texts[texts]
         free = self._free
         if not free or len(text) > SLOT_SIZE - HEAD.size - TIMES.size:
             return 0
@@ -141,9 +193,10 @@ class Spool:
         except IndexError:
             return 0
         ticket = next(self._tickets)
-        body = _times(0, ticket, record[0], record[1]) + text
+        body = _times(0, ticket, start_ns, end_ns) + text
         self._held[ticket] = place
-        self._map[place : place + HEAD.size + len(body)] = _head(len(body), crc32(body)) + body
+        head = _head(len(body) - len(END), adler32(body))
+        self._map[place : place + HEAD.size + len(body)] = head + body
         return ticket
 
     def _release(self, ticket: int) -> None:
@@ -158,10 +211,7 @@ class Spool:
 
     def _read_from_file(self) -> None:
         """Keep nothing but details in memory until the store has caught up."""
-        for record, number, _after in self._recent:
-            if record[7] is not None:
-                self._details[number] = record[7]
-        self._recent.clear()
+        self._recent = Recent()
         self._has_all = False
 
     def _make_room(self, until: int) -> None:
@@ -169,23 +219,29 @@ class Spool:
         self._read_from_file()
         number = self._mark.number
         while self._tail < until and self._tail < self._head:
-            place = self._tail % self.capacity
-            size, _crc = HEAD.unpack_from(self._map, RING_AT + place)
-            if size == WRAP:
-                self._tail += self.capacity - place
+            found, self._tail = self._frame_at(self._tail)
+            if found is None:
                 continue
-            number, *_rest = TIMES.unpack_from(self._map, RING_AT + place + HEAD.size)
-            self._tail += HEAD.size + size
+            number = found
             if number <= self._taken:
                 # Its batch is in memory and may still be stored, if the process lives on.
                 self._only_in_memory += 1
                 continue
-            self.waiting -= 1
+            self._settled += 1
             self.dropped += 1
             detail = self._details.pop(number, None)
             if detail is not None:
                 self._freed_weight += detail.weight
         self._set_mark(number)
+
+    def _frame_at(self, offset: int) -> tuple[int | None, int]:
+        """Return the number of a frame, None of one that only fills, and where the next begins."""
+        place = offset % self.capacity
+        size, _checksum = HEAD.unpack_from(self._map, RING_AT + place)
+        if size == WRAP:
+            return None, offset + self.capacity - place
+        number, *_rest = TIMES.unpack_from(self._map, RING_AT + place + HEAD.size)
+        return number, offset + HEAD.size + size
 
     def _set_mark(self, number: int, clock_ns: int | None = None) -> None:
         old = self._mark
@@ -212,6 +268,7 @@ class Spool:
             start, end = self._tail, min(self._head, self._tail + _TAKE_BYTES)
             if start == self._head:
                 self._number = self._taken = self._number + 1
+                self._settled += 1
                 # An answer that is held would get this number from who takes over.
                 self._set_mark(self._number)
                 return Taken(self._number, self._number, [], start)
@@ -231,7 +288,7 @@ class Spool:
             # What was dropped since is here, and stored if nothing else happens.
             gone = sum(1 for number in numbers if number <= self._mark.number)
             self.dropped -= gone
-            self.waiting += gone
+            self._settled -= gone
             self._only_in_memory += gone
             self._taken = numbers[-1]
             if self._details:
@@ -240,9 +297,21 @@ class Spool:
 
     def _take_recent(self, limit: int) -> Taken:
         recent = self._recent
-        found = [recent.popleft() for _ in range(min(len(recent), limit))]
-        self._taken, end = found[-1][1:]
-        return Taken(found[0][1], self._taken, [one[0] for one in found], end)
+        first, end = self._number - len(recent) + 1, self._head
+        if len(recent) <= limit:
+            found, self._recent = recent, Recent()
+            self._taken = self._number
+            self._go_to(end)  # With room in the new one.
+        else:
+            found = recent.cut(limit)
+            self._taken = first + limit - 1
+            number, end = self._frame_at(self._tail)
+            while number != self._taken:
+                number, end = self._frame_at(end)
+        if self._details:
+            numbers = range(first, self._taken + 1)
+            found.details = [self._details.pop(number, None) for number in numbers]
+        return Taken(first, self._taken, found, end)
 
     def _copy(self, start: int, end: int) -> bytes:
         place = start % self.capacity
@@ -255,33 +324,34 @@ class Spool:
         for index, number in enumerate(numbers):
             detail = self._details.pop(number, None)
             if detail is not None:
-                records[index] = records[index]._replace(detail=detail)
+                texts, start_ns, end_ns, _none, ticket = records[index]
+                records[index] = (texts, start_ns, end_ns, detail, ticket)
 
     def _give_up(self) -> Taken:
         """Skip everything: somebody wrote into the file."""
         with self._lock:
             self.dropped += self.waiting
-            self.waiting = 0
             self._tail = self._head
             self._freed_weight += sum(detail.weight for detail in self._details.values())
             self._details.clear()
-            self._number = self._taken = self._number + 1
+            self._number = self._taken = self._settled = self._number + 1
             self._set_mark(self._number)
             return Taken(self._number, self._number, [], self._head)
 
     def done(self, taken: Taken) -> int:
         """Forget what was taken: it is stored, or never will be. Returns the weight dropped."""
         with self._lock:
-            self.waiting -= len(taken.records)
+            self._settled += len(taken.records)
             self._only_in_memory = 0
             # Where the oldest were dropped meanwhile, they may be past it already.
             if taken.end >= self._tail:
                 self._tail = taken.end
                 if self._tail == self._head:
                     # Few pages of the file stay in use as long as the store keeps up.
-                    self._tail = self._head = -(-self._head // self.capacity) * self.capacity
+                    self._tail = -(-self._head // self.capacity) * self.capacity
                     self._map[RING_AT : RING_AT + len(END)] = END
                     self._has_all = self._in_memory > 0
+                    self._go_to(self._tail)
                 self._set_mark(max(taken.last, self._mark.number))
             weight, self._freed_weight = self._freed_weight, 0
             return weight
@@ -312,49 +382,3 @@ class Spool:
     def figures(self) -> dict[str, int]:
         """Return what the system page shows of it."""
         return {"used_bytes": self._head - self._tail, "size_bytes": self.capacity}
-
-
-def create(
-    path: Path,
-    writer: str,
-    version: str,
-    capacity: int,
-    clean_ip: Callable[[str], str | None],
-    in_memory: int = 0,
-) -> Spool:
-    """Make and lock the file of this process. Raises OSError or SpoolError."""
-    import fcntl
-
-    if capacity % 8:
-        raise SpoolError("The size of a spool must be a multiple of 8.")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Under its own name only once it is locked, or it would be taken for a dead one's.
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # All blocks at once: a full disk must be an error here, not a SIGBUS in a request.
-        os.posix_fallocate(descriptor, 0, RING_AT + capacity)
-        os.pwrite(descriptor, spool_format.header(writer, version), 0)
-        spool = Spool(path, descriptor, capacity, clean_ip, in_memory)
-        # It may be killed before it takes anything.
-        spool.note_clock(clock_offset_ns())
-        new.rename(path)
-    except BaseException:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise
-    return spool
-
-
-def leave(spool: Spool) -> None:
-    """Close a spool at the end of its process; say so where something is left in it."""
-    waiting = spool.waiting
-    if not spool.close() and waiting:
-        logger.warning(
-            "fmd_admin: %d requests are in the spool %s and not stored yet. The next process "
-            "of the application on this machine stores them.",
-            waiting,
-            spool.path,
-        )

@@ -5,11 +5,12 @@
     0       header: magic, writer, version of the host app; written once
     2048    two marks, written in turn: how far its records are stored
     4096    slots of answers that are being sent
-    135168  ring of frames: length, crc, number, ticket, times, texts; a length of 0 ends them
+    135168  ring of frames: length, checksum, number, ticket, times, texts; a length of 0 ends them
 
 Frames begin at multiples of 8 and never wrap: a length of WRAP sends the reader to the ring's
 start. Numbers grow by one with each record, so that what is left of an earlier round of the ring
-is known by its number. Everything is little-endian.
+is known by its number. A frame is written together with the zeros that end the ring; they belong
+to its checksum, not to its length. Everything is little-endian.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import json
 from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple, TypeVar
-from zlib import crc32
+from zlib import adler32, crc32
 
 from ..errors import SpoolError
-from ..records import RequestRecord
+from ..records import RequestRecord, Texts
 from .batching import status_code, storable
 
 Buffer = bytes | bytearray | memoryview
 K = TypeVar("K")
 V = TypeVar("V")
 
-#: Length of a body and its crc.
+#: Length of a body and its checksum.
 HEAD = Struct("<II")
 #: Number, ticket, and start and end as perf_counter_ns.
 TIMES = Struct("<QQqq")
@@ -40,7 +41,7 @@ _TEXTS = Struct("<HHHHH")
 _PLACE = Struct("<HHH")
 _SIZE = Struct("<H")
 
-MAGIC = b"fmd_admin spool 1\n"
+MAGIC = b"fmd_admin spool 2\n"
 MARKS_AT = 2048
 _MARK_STEP = 64
 SLOTS_AT = 4096
@@ -50,14 +51,11 @@ RING_AT = SLOTS_AT + SLOTS * SLOT_SIZE
 WRAP = 0xFFFFFFFF
 _NONE = 0xFFFF
 END = bytes(8)
-#: What fills bytes up that are so many over a multiple of 8.
-_FILLS = tuple(bytes(-over % 8) for over in range(8))
+#: What fills bytes up that are so many over a multiple of 8, and ends the ring.
+_FILLS = tuple(bytes(-over % 8) + END for over in range(8))
 #: Combinations of texts whose bytes are kept, and addresses, at some 200 bytes each.
 _MAX_KNOWN = 4096
 _MAX_ADDRESSES = 16_384
-
-#: Endpoint, method, status line, group and address, as in a RequestRecord.
-Texts = tuple[str, str, str, "str | None", "str | None"]
 
 
 class Mark(NamedTuple):
@@ -111,7 +109,7 @@ def read_mark(data: Buffer) -> Mark:
     """Return the newer of the two marks; a torn one does not count."""
     found = Mark()
     for place in (MARKS_AT, MARKS_AT + _MARK_STEP):
-        body = framed(data, place, place + _MARK_STEP)
+        body = _whole(data, place, place + _MARK_STEP, crc32)
         if body is not None and len(body) == _MARK.size:
             found = max(found, Mark(*_MARK.unpack(body)))
     return found
@@ -119,17 +117,23 @@ def read_mark(data: Buffer) -> Mark:
 
 def framed(data: Buffer, place: int, end: int) -> bytes | None:
     """Return the body that begins at ``place`` and ends before ``end``; None if it is not whole."""
+    return _whole(data, place, end, lambda body: adler32(END, adler32(body)))
+
+
+def _whole(data: Buffer, place: int, end: int, checksum: Callable[[bytes], int]) -> bytes | None:
     if place + HEAD.size > end:
         return None
-    size, crc = HEAD.unpack_from(data, place)
+    size, expected = HEAD.unpack_from(data, place)
     if not 0 < size <= end - place - HEAD.size:
         return None
     body = bytes(data[place + HEAD.size : place + HEAD.size + size])
-    return body if crc32(body) == crc else None
+    return body if checksum(body) == expected else None
 
 
-class Encoder(dict[Texts, bytes]):
-    """The texts of records as they may be stored, filled up to a multiple of 8.
+class Encoder(dict[Texts, tuple[bytes, Texts]]):
+    """The texts of records as they may be stored, filled up to a multiple of 8, and END.
+
+    With each come the texts themselves, the same object for all equal ones.
 
     Those that came before are known, and new combinations are put together of known parts: with
     many clients nearly each request has one. ``clean_ip`` is asked once for an address.
@@ -148,7 +152,7 @@ class Encoder(dict[Texts, bytes]):
         self._addresses.clear()
         self.clear()
 
-    def __missing__(self, texts: Texts) -> bytes:
+    def __missing__(self, texts: Texts) -> tuple[bytes, Texts]:
         place, group, ip = texts[:3], texts[3], texts[4]
         sizes, names = self._places.get(place) or self._learn_place(place)
         group_size, group_text = self._groups.get(group) or self._learn_group(group)
@@ -157,8 +161,8 @@ class Encoder(dict[Texts, bytes]):
         found += _FILLS[len(found) & 7]
         if len(self) >= _MAX_KNOWN:
             self.clear()
-        self[texts] = found
-        return found
+        known = self[texts] = (found, texts)
+        return known
 
     def _learn_place(self, place: tuple[str, ...]) -> tuple[bytes, bytes]:
         endpoint, method, status = place
@@ -189,7 +193,10 @@ def _keep(known: dict[K, V], key: K, value: V, most: int) -> V:
 
 
 def decode_texts(data: bytes) -> Texts:
-    """Return what :class:`Encoder` was given, cleaned; the status is its code only."""
+    """Return what :class:`Encoder` was given, cleaned; the status is its code only.
+
+    END may be missing, and is when a frame is read.
+    """
     status, *sizes = _TEXTS.unpack_from(data)
     place = _TEXTS.size
     found: list[str | None] = []
@@ -218,4 +225,4 @@ class Decoder:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             texts = self._known[data] = decode_texts(data)
-        return Frame(number, ticket, RequestRecord(start_ns, end_ns, *texts))
+        return Frame(number, ticket, (texts, start_ns, end_ns, None, 0))

@@ -151,8 +151,8 @@ def test_pages_read_no_more_where_there_are_ten_times_the_requests(
 
 #: Calls of our functions, and of C from these, for a request at each level: what a request costs
 #: in its thread. Nearly all have an answer that is all there; the others end when it is closed.
-CALLS = {0: 17, 1: 33, 2: 42, 3: 42}
-CALLS_OF_A_STREAM = {0: 21, 1: 55, 2: 67, 3: 67}
+CALLS = {0: 14, 1: 26, 2: 33, 3: 37}
+CALLS_OF_A_STREAM = {0: 21, 1: 51, 2: 61, 3: 65}
 
 
 @pytest.mark.parametrize("level", CALLS)

@@ -19,12 +19,11 @@ from fmd_admin.collect.outliers import Facts, Stuck
 from fmd_admin.collect.sampler import Node, Tree
 from fmd_admin.collect.tracing import Trace
 from fmd_admin.collect.watching import Detail
-from fmd_admin.records import RequestRecord
 from fmd_admin.store.models import CodeLine, Outlier, Profile
 
 from ..support import Bound
 
-OF_REQUESTS = (Exchange, Trace, Tree, Node, Detail, Stuck, Facts, RequestRecord)
+OF_REQUESTS = (Exchange, Trace, Tree, Node, Detail, Stuck, Facts)
 THREADS = 8
 REQUESTS = 300
 ASLEEP_S = 30.0

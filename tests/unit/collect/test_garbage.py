@@ -93,7 +93,7 @@ for thread in threads:
 watched.watch.close()
 assert gc.isenabled()
 assert watched.faults.by_place() == {}
-print("alive", sum(r.detail is not None for r in watched.records + watched.heavy) > 0)
+print("alive", sum(r[3] is not None for r in watched.records + watched.heavy) > 0)
 """
 
 

@@ -25,7 +25,7 @@ def exchange(body: Any = None) -> WatchedExchange:
     watched = Watched(3)
     watched.watch.close()
     made = watched.begin()
-    made.body = body
+    made.body, made.ticket = body, 0
     return made
 
 

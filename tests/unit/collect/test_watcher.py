@@ -256,7 +256,7 @@ class TestNotes:
         until(lambda: exchange not in watched.watch.watcher.active)
         assert exchange.trace is None
         exchange.end()
-        assert watched.records[0].detail is None
+        assert watched.records[0][3] is None
 
     def test_one_without_an_endpoint_is_forgotten_in_the_end(
         self, make: Make, monkeypatch: pytest.MonkeyPatch

@@ -28,30 +28,30 @@ def test_an_outlier_is_longer_than_its_limit_and_no_less() -> None:
     exchange = watched.begin()
     limit_ns = 400_000_000
     for duration_ns, is_one in ((1, False), (limit_ns, False), (limit_ns + 1, True)):
-        detail = watched.watch.detail(exchange, "index", 2, exchange.start_ns + duration_ns)
+        detail = watched.watch.detail(exchange, "index", exchange.start_ns + duration_ns)
         assert (detail is not None) is is_one
 
 
 def test_without_a_known_mean_there_are_no_outliers() -> None:
     watched = Watched(2)
     exchange = watched.begin()
-    assert watched.watch.detail(exchange, "index", 2, exchange.start_ns + 10**12) is None
+    assert watched.watch.detail(exchange, "index", exchange.start_ns + 10**12) is None
 
 
 def test_the_limit_is_the_one_that_the_watcher_saw() -> None:
     watched = Watched(2, limit_ms=400)
     exchange = watched.begin()
     exchange.trace = Trace("index", 2, 100_000_000)
-    assert watched.watch.detail(exchange, "index", 2, exchange.start_ns + 200_000_000) is not None
+    assert watched.watch.detail(exchange, "index", exchange.start_ns + 200_000_000) is not None
     exchange.trace = Trace("index", 2, None)
-    assert watched.watch.detail(exchange, "index", 2, exchange.start_ns + 10**12) is None
+    assert watched.watch.detail(exchange, "index", exchange.start_ns + 10**12) is None
 
 
 def test_below_level_2_nothing_is_kept_but_the_record() -> None:
     watched = Watched(1, limit_ms=0)
     watched.rules = watched.watch.rules
     watched.request(lambda: None)
-    assert [record.detail for record in watched.records] == [None]
+    assert [detail for *_, detail, _ticket in watched.records] == [None]
     assert watched.heavy == []
 
 
@@ -92,7 +92,7 @@ def test_a_long_request_that_was_never_looked_at_says_so() -> None:
     """Left out, it would be missing among the requests that the merged tree is about."""
     watched = Watched(3)
     exchange = watched.begin()
-    detail = watched.watch.detail(exchange, "index", 3, exchange.start_ns + 10**9)
+    detail = watched.watch.detail(exchange, "index", exchange.start_ns + 10**9)
     assert detail is not None
     batch = Batch("w", 1, "1")
     row = Row(0, "index", 1000.0, 200, "GET", None, None)
@@ -122,7 +122,7 @@ def test_changed_settings_count_for_the_next_request() -> None:
 
     def is_outlier(duration_ms: float) -> bool:
         end_ns = exchange.start_ns + int(duration_ms * 1e6)
-        return watch.detail(exchange, "index", 2, end_ns) is not None
+        return watch.detail(exchange, "index", end_ns) is not None
 
     assert (is_outlier(250), is_outlier(251)) == (False, True)
     watch.apply(watch.rules, constant=5.0, min_ms=0.0, outliers_per_minute=20)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+from fmd_admin.collect.collector import Collector
 from fmd_admin.collect.exceptions import Exceptions
 from fmd_admin.collect.exchange import Exchange
 from fmd_admin.collect.raised import Raised
@@ -49,6 +50,11 @@ def environment(endpoint: str = "index", **more: Any) -> dict[str, Any]:
     return {"REQUEST_METHOD": "GET", "werkzeug.request": request, **more}
 
 
+def identify(exchange: Exchange, *, late: bool = False) -> None:
+    exchange.endpoint = exchange.environ["werkzeug.request"].url_rule.endpoint
+    exchange.group = exchange.ip = None
+
+
 class Watched:
     """A watch with what came out of it."""
 
@@ -58,11 +64,16 @@ class Watched:
         self.left_out: list[str] = []
         self.faults = Faults()
         self.watch = Watch(
-            append=self.records.append,
             append_heavy=self.heavy.append,
             leave_out=self.left_out.append,
             faults=self.faults,
             call=call.__code__,
+        )
+        self.collector = SimpleNamespace(
+            sink=SimpleNamespace(put=self.records.append),
+            hold=None,
+            identify=identify,
+            raised=Raised(cast("Exceptions", None), self.heavy.append),
         )
         # No test lives in two minutes.
         self.watch._cap._clock = lambda: 0.0
@@ -77,16 +88,11 @@ class Watched:
         self.watch.apply(self.rules, constant=2.5, min_ms=0.0, outliers_per_minute=per_minute)
 
     def begin(self, environ: dict[str, Any] | None = None) -> WatchedExchange:
-        def identify(exchange: Exchange, _late: bool) -> None:
-            rule = exchange.environ["werkzeug.request"].url_rule
-            exchange.endpoint = rule.endpoint
-
         return WatchedExchange(
-            self.watch,
-            identify,
+            cast("Collector", self.collector),
             environ or environment(),
             lambda *_: lambda _: None,
-            Raised(cast("Exceptions", None), self.heavy.append),
+            self.watch,
         )
 
     def request(self, view: Callable[[], object], environ: dict[str, Any] | None = None) -> None:
@@ -101,12 +107,11 @@ class Watched:
     def batch(self) -> Batch:
         """What the flusher makes of all records."""
         batch = Batch("w", 1, "1")
-        for record in self.records + self.heavy:
-            duration_ms = (record.end_ns - record.start_ns) / 1e6
-            row = Row(0, record.endpoint, duration_ms, 200, "GET", None, None)
+        for (endpoint, *_texts), start_ns, end_ns, detail, _ticket in self.records + self.heavy:
+            row = Row(0, endpoint, (end_ns - start_ns) / 1e6, 200, "GET", None, None)
             batch.rows.append(row)
-            if record.detail is not None:
-                record.detail.add_to(batch, row)
+            if detail is not None:
+                detail.add_to(batch, row)
         return batch
 
     def outlier(self) -> Outlier:

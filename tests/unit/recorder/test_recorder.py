@@ -9,7 +9,7 @@ import pytest
 from fmd_admin.errors import BatchRefusedError
 from fmd_admin.faults import Faults
 from fmd_admin.recorder.recorder import MAX_WEIGHT, Recorder
-from fmd_admin.records import Batch, Outlier, RequestRecord, Row
+from fmd_admin.records import Batch, Detail, Outlier, RequestRecord, Row
 
 
 class Shelf:
@@ -60,10 +60,16 @@ def make(shelf: Shelf) -> Iterator[Make]:
         recorder.close()
 
 
-def record(endpoint: str = "a", status: str = "200 OK", **fields: str) -> RequestRecord:
+def record(
+    endpoint: str = "a",
+    status: str = "200 OK",
+    group: str | None = None,
+    ip: str | None = None,
+    detail: Detail | None = None,
+) -> RequestRecord:
     start_ns = time.perf_counter_ns() - 2_000_000
-    plain = RequestRecord(start_ns, start_ns + 2_000_000, endpoint, "GET", status, None, None)
-    return plain._replace(**fields)
+    texts = (endpoint, "GET", status, group, ip)
+    return (texts, start_ns, start_ns + 2_000_000, detail, 0)
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
@@ -248,7 +254,7 @@ class Seen:
 def test_a_detail_that_cannot_be_made_costs_nothing_else(make: Make, shelf: Shelf) -> None:
     recorder = make(interval_s=1.0)
     for name, error in (("a", None), ("b", RuntimeError("on purpose")), ("c", None)):
-        recorder.append_heavy(record(name)._replace(detail=Seen(10, error)))
+        recorder.append_heavy(record(name, detail=Seen(10, error)))
     recorder.flush()
     assert shelf.endpoints == ["a", "b", "c"]
     assert [made.endpoint for made in shelf.batches[0].outliers] == ["a", "c"]
@@ -258,15 +264,15 @@ def test_a_detail_that_cannot_be_made_costs_nothing_else(make: Make, shelf: Shel
 
 def test_room_for_details_comes_back(make: Make, shelf: Shelf) -> None:
     recorder = make(interval_s=1.0)
-    recorder.append_heavy(record("a")._replace(detail=Seen(MAX_WEIGHT)))
-    recorder.append_heavy(record("b")._replace(detail=Seen(1)))
+    recorder.append_heavy(record("a", detail=Seen(MAX_WEIGHT)))
+    recorder.append_heavy(record("b", detail=Seen(1)))
     assert recorder.details_dropped == 1
     recorder.flush()
     assert shelf.endpoints == ["a", "b"]
     # Also where nothing of a batch could be read.
-    recorder.append_heavy(record(b"x")._replace(detail=Seen(MAX_WEIGHT)))  # type: ignore[arg-type]
+    recorder.append_heavy(record(b"x", detail=Seen(MAX_WEIGHT)))  # type: ignore[arg-type]
     recorder.flush()
-    recorder.append_heavy(record("c")._replace(detail=Seen(MAX_WEIGHT)))
+    recorder.append_heavy(record("c", detail=Seen(MAX_WEIGHT)))
     recorder.flush()
     assert recorder.details_dropped == 1
     assert [made.endpoint for batch in shelf.batches for made in batch.outliers] == ["a", "c"]

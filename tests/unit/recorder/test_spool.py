@@ -14,8 +14,9 @@ from fmd_admin.recorder.left_overs import LeftOver, SpoolFolder, file_system
 from fmd_admin.recorder.spool import Spool
 from fmd_admin.recorder.spool_format import RING_AT, SLOTS, SLOTS_AT, mark_bytes, read_mark
 from fmd_admin.recorder.spool_reader import read_frames
+from fmd_admin.records import RequestRecord
 
-from .spools import CLOCK_NS, any_record, left_overs, numbers_left, open_spool, record
+from .spools import CLOCK_NS, Seen, any_record, left_overs, numbers_left, open_spool, record
 
 
 def die(spool: Spool) -> None:
@@ -27,7 +28,7 @@ def take_all(spool: Spool) -> list[int]:
     found = []
     while spool.waiting:
         taken = spool.take(100, CLOCK_NS, 0)
-        found += [one.start_ns // 1_000 for one in taken.records]
+        found += [start_ns // 1_000 for _texts, start_ns, *_ in taken.records]
         spool.done(taken)
     return found
 
@@ -40,7 +41,10 @@ def test_records_come_back_as_they_were_in_order(tmp_path: Path) -> None:
         spool.append(one)
     taken = spool.take(1_000, CLOCK_NS, 0)
     assert (taken.first, taken.last) == (1, 300)
-    assert taken.records == [one._replace(status="404") for one in put]
+    expected = [
+        ((endpoint, method, "404", *who), *rest) for (endpoint, method, _status, *who), *rest in put
+    ]
+    assert taken.records == expected
     spool.done(taken)
     assert spool.waiting == 0
     assert spool.close()
@@ -73,20 +77,14 @@ def test_a_killed_process_leaves_what_was_not_stored(tmp_path: Path) -> None:
 
 
 def test_details_are_in_memory_also_when_the_file_is_read(tmp_path: Path) -> None:
-    class Seen:
-        weight = 3
-
-        def add_to(self, *_args: object) -> None:
-            raise AssertionError
-
     seen = Seen()
     spool = open_spool(tmp_path, capacity=8_192, in_memory=3)
     for number in range(1, 6):
-        spool.append(record(number)._replace(detail=seen if number in (2, 5) else None))
+        spool.append(record(number, detail=seen if number in (2, 5) else None))
     taken = spool.take(10, CLOCK_NS, 0)
-    assert [one.detail for one in taken.records] == [None, seen, None, None, seen]
+    assert [detail for *_, detail, _ticket in taken.records] == [None, seen, None, None, seen]
     assert spool.done(taken) == 0
-    spool.append(record(6)._replace(detail=seen))
+    spool.append(record(6, detail=seen))
     for number in range(7, 200):
         spool.append(record(number))
     taken = spool.take(10, CLOCK_NS, 0)
@@ -101,22 +99,32 @@ def test_any_order_of_appends_takes_and_death(tmp_path: Path, seed: int) -> None
     spool = open_spool(
         tmp_path, chance.choice([8_192, 16_384, 65_536]), in_memory=chance.choice([0, 5, 1_000])
     )
-    appended: list[int] = []
+    appended: list[RequestRecord] = []
     got: list[int] = []
     for _ in range(300):
         if chance.random() < 0.7:
             for _ in range(chance.randrange(1, 4)):
-                appended.append(len(appended) + 1)
-                spool.append(any_record(chance, appended[-1]))
+                appended.append(any_record(chance, len(appended) + 1))
+                spool.append(appended[-1])
         else:
             taken = spool.take(chance.choice([1, 5, 50]), CLOCK_NS, 0)
-            got += [one.start_ns // 1_000 for one in taken.records]
+            for (
+                endpoint,
+                method,
+                _status,
+                *who,
+            ), start_ns, end_ns, detail, _ticket in taken.records:
+                got.append(start_ns // 1_000)
+                whole = appended[got[-1] - 1]
+                assert (endpoint, method, *who) == (*whole[0][:2], *whole[0][3:])
+                assert (start_ns, end_ns) == whole[1:3]
+                assert detail is whole[3]
             spool.done(taken)
     dropped = spool.dropped
     assert spool.waiting == len(appended) - len(got) - dropped
     die(spool)
     [found] = left_overs(tmp_path)
-    left = [one.start_ns // 1_000 for _number, one in found.records()]
+    left = [start_ns // 1_000 for _number, (_texts, start_ns, *_) in found.records()]
     assert found.torn == 0
     everything = got + left
     assert everything == sorted(set(everything))
@@ -246,9 +254,11 @@ def test_an_answer_that_was_being_sent_counts(tmp_path: Path) -> None:
     spool.append(record(2, "e2", tickets[1]))
     die(spool)
     [found] = left_overs(tmp_path)
-    kept = [(number, one.endpoint) for number, one in found.records()]
+    kept = [(number, texts[0]) for number, (texts, *_) in found.records()]
     assert kept == [(1, "e2"), (2, "e1"), (3, "e3")] or kept == [(1, "e2"), (2, "e3"), (3, "e1")]
-    assert kept == [(number, one.endpoint) for number, one in found.records()]  # Each time alike.
+    assert kept == [
+        (number, texts[0]) for number, (texts, *_) in found.records()
+    ]  # Each time alike.
 
 
 def test_death_between_the_record_and_the_end_of_its_hold(tmp_path: Path) -> None:
@@ -300,7 +310,7 @@ def test_threads_append_while_another_takes(tmp_path: Path, in_memory: int) -> N
     def taking() -> None:
         while not end.is_set() or spool.waiting:
             taken = spool.take(100, CLOCK_NS, 0)
-            got.extend(one.start_ns // 1_000 for one in taken.records)
+            got.extend(start_ns // 1_000 for _texts, start_ns, *_ in taken.records)
             spool.done(taken)
 
     def appending(base: int) -> None:

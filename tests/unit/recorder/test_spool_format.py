@@ -26,7 +26,9 @@ def test_new_combinations_ask_for_an_address_once() -> None:
     ]
     for _ in range(2):
         for endpoint, method, status, group, ip in combinations:
-            data = texts[endpoint, method, status, group, ip]
+            data, known = texts[endpoint, method, status, group, ip]
+            assert known == (endpoint, method, status, group, ip)
+            assert texts[endpoint, method, status, group, ip][1] is known
             assert len(data) % 8 == 0
             code = status[:3] or "500"
             cleaned = None if ip in (None, "off") else str(ip).upper()
@@ -44,7 +46,8 @@ def test_what_is_known_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     texts = spool_format.Encoder(str)
     for number in range(1_000):
         name = str(number)
-        read = spool_format.decode_texts(texts[name, name, "200 OK", name, name])
+        data, _known = texts[name, name, "200 OK", name, name]
+        read = spool_format.decode_texts(data)
         assert read == (name, name, "200", name, name)
     for known in (texts, texts._places, texts._groups, texts._addresses):
         assert 0 < len(known) <= 50
