@@ -62,8 +62,10 @@ def user():
     return "anna" if number % 2 else f"user{{number % 100}}"
 
 
+# Stored often, so that there is something new for each look.
 FMDAdmin(app, group_by=user, settings={{"database": {database!r},
-    "rollup_interval_s": 0.5, "username": "anna", "password": "correct horse"}})
+    "flush_interval_s": 0.2, "rollup_interval_s": 0.5,
+    "username": "anna", "password": "correct horse"}})
 """
 
 pytestmark = [pytest.mark.server, pytest.mark.every_engine, pytest.mark.usefixtures("warm_servers")]
