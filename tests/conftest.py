@@ -210,19 +210,27 @@ def _children(but: set[int]) -> set[int]:
     return found
 
 
+def _command(pid: int) -> str:
+    with suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())
+    return "gone"
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(engine: str, database_servers: DatabaseServers) -> Iterator[None]:
     """Fail a test that leaves a thread, a child process or a file descriptor behind."""
     process = psutil.Process()
     threads = set(threading.enumerate())
-    children = _children(database_servers.processes())
+    # Twice: where one ends while the kernel lists them, another one may be left out.
+    known = database_servers.processes()
+    children = _children(known) | _children(known)
     descriptors = process.num_fds()
     yield
 
     def left() -> list[str]:
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
         more = _children(database_servers.processes()) - children
-        found += [f"process {pid}" for pid in more]
+        found += [f"process {pid}, {_command(pid)}" for pid in more]
         if process.num_fds() > descriptors:
             found.append(f"{process.num_fds() - descriptors} file descriptors")
         return found
