@@ -141,22 +141,19 @@ class Collector:
             self._failed(exchange, error)
             raise
         endpoint = exchange.endpoint
+        if endpoint is None or type(body) is not ClosingIterator or self.raised:
+            return exchange.around(body)
+        if not is_whole(body):
+            return exchange.until_closed(body)
         # As around() and end() do, without calling them: nearly all requests pass here.
-        if (
-            type(body) is ClosingIterator
-            and is_whole(body)
-            and endpoint is not None
-            and not self.raised
-        ):
-            if watch is not None:
-                exchange.end()
-            elif endpoint:
-                end_ns = perf_counter_ns()
-                method = environ["REQUEST_METHOD"]
-                texts = (endpoint, method, exchange.status, exchange.group, exchange.ip)
-                self.sink.put((texts, exchange.start_ns, end_ns, None, 0))
-            return body
-        return exchange.around(body)
+        if watch is not None:
+            exchange.end()
+        elif endpoint:
+            end_ns = perf_counter_ns()
+            method = environ["REQUEST_METHOD"]
+            texts = (endpoint, method, exchange.status, exchange.group, exchange.ip)
+            self.sink.put((texts, exchange.start_ns, end_ns, None, 0))
+        return body
 
     def _failed(self, exchange: Exchange, error: BaseException) -> None:
         # Nothing was sent yet, whatever status was announced: the server answers with 500.

@@ -110,9 +110,10 @@ class Exchange:
             # All of it is there: nothing is computed any more, and servers ask for its length.
             self.end()
             return body
-        return self._until_closed(body)
+        return self.until_closed(body)
 
-    def _until_closed(self, body: Iterable[bytes]) -> Iterable[bytes]:
+    def until_closed(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        """As :meth:`around`, of a body that is not all there yet."""
         self.ticket = 0
         answer = body
         wrapper: Any = self.environ.get("wsgi.file_wrapper")

@@ -117,7 +117,7 @@ class Spool:
         return self._round + self._at
 
     def append(self, record: RequestRecord) -> None:
-        """Write one record; raises only where a text cannot be encoded or the file is closed."""
+        """Write one record. Fails only where a text cannot be encoded or the file is closed."""
         texts, start_ns, end_ns, detail, ticket = record
         try:
             text, known = self._texts[texts]

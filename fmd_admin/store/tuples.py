@@ -1,4 +1,4 @@
-"""Plain tuples through the driver: a sixth of what they cost through Core."""
+"""Plain tuples through the driver: a third of what they cost through Core, in SQLite still less."""
 
 from __future__ import annotations
 
