@@ -247,6 +247,7 @@ class Monitor:
         with self.store.read() as connection:
             self.config.refresh(connection)
         self._apply()
+        self.watch.keep_up()
         self.exceptions.tick()
         self.jobs.tick(threads=not self.recorder.inline)
         self._presence.beat(*self.recorder.mark, self.vitals, self.jobs.began_ms)

@@ -10,6 +10,8 @@ import psutil
 _MIB = 1024 * 1024
 #: Load is measured between now and a reading that is at least this old.
 MIN_WINDOW_S = 0.2
+#: And no older than that, as while the store hangs: the mean of an hour is no moment.
+MAX_WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +34,30 @@ class _Reading:
 
 
 class Machine:
-    """Reads counters; psutil's own ``cpu_percent`` keeps a state that the host may use too."""
+    """Reads counters; psutil's own ``cpu_percent`` keeps a state that the host may use too.
+
+    One thread may call :meth:`keep_up` while another calls :meth:`load`.
+    """
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._last: _Reading | None = None
-        self._before: _Reading | None = None
+        #: The last two, the older one first.
+        self._readings: tuple[_Reading | None, _Reading | None] = (None, None)
+        self._process: psutil.Process | None = None
 
     def keep_up(self) -> None:
-        """Take a reading. To be called about once a second while requests are watched."""
-        self._before, self._last = self._last, self._read()
+        """Take a reading. To be called about once a second."""
+        self._readings = (self._readings[1], self._read())
 
     def load(self) -> Load:
         """Return the load since a moment ago. Figures that the system hides are left out."""
         now = self._read()
-        since = self._last
+        before, since = self._readings
         if since is None or now.at_s - since.at_s < MIN_WINDOW_S:
-            since = self._before or since
+            since = before or since
+        if since is not None and now.at_s - since.at_s > MAX_WINDOW_S:
+            since = None
+        if self._process is None:
+            self._process = psutil.Process()
         memory = psutil.virtual_memory()
         return Load(
             cpu_percent=_percents(since, now),

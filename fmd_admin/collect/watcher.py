@@ -7,10 +7,9 @@ requests come in it stays awake, so that none has to pay for waking it; without 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from threading import Lock, RLock, Thread
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..faults import Faults
 from ..records import UNMATCHED
@@ -26,8 +25,6 @@ from .tracing import Ended, Trace
 if TYPE_CHECKING:
     from .watching import WatchedExchange
 
-R = TypeVar("R")
-
 #: Time without requests after which the thread goes to sleep.
 IDLE_NS = 100_000_000
 #: Pauses of level 2: half of the lowest limit, within these bounds.
@@ -37,8 +34,8 @@ MAX_PAUSE_NS = 25_000_000
 FORGET_NS = 60_000_000_000
 #: Requests that ended while one look was late.
 MAX_ENDED = 10_000
-#: How often the machine's load is read and the pause fitted to the limits.
-KEEP_UP_NS = 1_000_000_000
+#: How often the pause is fitted to the limits.
+FIT_NS = 1_000_000_000
 _JOIN_S = 5.0
 
 
@@ -77,12 +74,12 @@ class Watcher:
         self._tick_lock = Lock()
         self._closed = False
         self._retired = False
-        self._machine: Machine | None = None
+        self._machine = Machine()
         self._load: Load | None = None
         self._pause_ns = MIN_PAUSE_NS
         #: Whether some are not profiled, and have limits.
         self._others = False
-        self._kept_up_ns = self._busy_ns = 0
+        self._fitted_ns = self._busy_ns = 0
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
         self._bell.acquire()
@@ -149,6 +146,14 @@ class Watcher:
         with self._tick_lock:
             pass
 
+    def keep_up(self) -> None:
+        """Read the machine's counters; to be called about once a second by another thread.
+
+        Each file takes several calls that give up the interpreter: with 8 busy threads the watcher
+        would wait 0.7 s for it, or 5 to 70 ms where it asked all of them for short turns.
+        """
+        self._machine.keep_up()
+
     # In the thread
 
     def _run(self) -> None:
@@ -169,6 +174,10 @@ class Watcher:
             be_punctual()
         except Exception:  # noqa: BLE001 - counted, and logged once
             self._faults.report("asking the system to wake the watcher on time")
+        try:
+            self.keep_up()
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report("reading the machine's load")
 
     def _begin_anew(self) -> None:
         now_ns = perf_counter_ns()
@@ -241,8 +250,8 @@ class Watcher:
             # What is profiled is looked at in any case.
             rhythm.wait_for_sample()
         self._load = None
-        if now_ns - self._kept_up_ns >= KEEP_UP_NS:
-            self._keep_up(now_ns)
+        if now_ns - self._fitted_ns >= FIT_NS:
+            self._fit_pause(now_ns)
 
     def _wanted(self) -> dict[int, list[WatchedExchange]]:
         """Return the requests whose stack is needed now, by thread, the oldest first."""
@@ -320,33 +329,22 @@ class Watcher:
     def _load_now(self) -> Load:
         """Return how busy the machine is, read once a look; a system may hide it."""
         if self._load is None:
+            # See keep_up().
+            self._interval.shorten(alone=True)
             try:
-                self._load = self._read_machine(Machine.load)
+                self._load = self._machine.load()
             except Exception:  # noqa: BLE001 - counted, and logged once
                 self._faults.report("reading the machine's load")
                 self._load = Load()
+            finally:
+                self._interval.restore()
         return self._load
 
-    def _keep_up(self, now_ns: int) -> None:
-        """What is done once a second only."""
-        self._kept_up_ns = now_ns
+    def _fit_pause(self, now_ns: int) -> None:
+        """Fit the pause of level 2 to the limits."""
+        self._fitted_ns = now_ns
         lowest_ns = min(self._means.limits_ns.copy().values(), default=0)
         self._pause_ns = min(max(lowest_ns // 2, MIN_PAUSE_NS), MAX_PAUSE_NS)
-        self._read_machine(Machine.keep_up)
-
-    def _read_machine(self, read: Callable[[Machine], R]) -> R:
-        """Read the machine's counters: each file takes several calls that give up the interpreter.
-
-        To get it back takes a turn of every busy thread each time. With 8 of them and Python's own
-        interval that was 0.7 s without a look; with the short one it is 15 to 70 ms.
-        """
-        self._interval.shorten(alone=True)
-        try:
-            if self._machine is None:
-                self._machine = Machine()
-            return read(self._machine)
-        finally:
-            self._interval.restore()
 
 
 def _endpoint_of(exchange: WatchedExchange) -> str | None:

@@ -88,6 +88,14 @@ class Watch:
         if self.is_on:
             self.means.learn(rows)
 
+    def keep_up(self) -> None:
+        """Read the machine's counters about once a second, for the load at an outlier."""
+        if self.is_on and not self.watcher.unavailable:
+            try:
+                self.watcher.keep_up()
+            except Exception:  # noqa: BLE001 - counted, and logged once
+                self._faults.report("reading the machine's load")
+
     def seed(self, means: Mapping[str, tuple[int, float]]) -> None:
         """Begin with the stored hits and mean in ms per endpoint."""
         self.means.seed(means)

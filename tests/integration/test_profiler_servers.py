@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.alone]
 ENDPOINTS = {"blueprint": "part.blueprint"}
 THREADS = 8
 #: Requests of a kind, and those of which each has a function of its own.
-EACH = 350
+EACH = 450
 TAGGED = 300
 #: All of it is flushed about once a second.
 FLUSHED_S = 30.0

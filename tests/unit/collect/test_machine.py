@@ -42,9 +42,20 @@ def test_a_reading_of_this_moment_is_not_measured_against() -> None:
     machine.keep_up()
     # 0.1 ms of counters that tick 100 times a second would say 0 or 100 %.
     assert machine.load().cpu_percent != []
-    assert machine._before is not None
-    assert machine._last is not None
-    assert machine._last.at_s - machine._before.at_s >= MIN_WINDOW_S
+    before, last = machine._readings
+    assert before is not None
+    assert last is not None
+    assert last.at_s - before.at_s >= MIN_WINDOW_S
+
+
+def test_a_reading_of_an_hour_ago_is_not_measured_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    machine.keep_up()
+    later_s = time.monotonic() + 3_600
+    monkeypatch.setattr("fmd_admin.collect.machine.monotonic", lambda: later_s)
+    load = machine.load()
+    assert (load.cpu_percent, load.process_cpu_percent) == ([], None)
+    assert load.process_memory_mib is not None
 
 
 def test_a_processor_that_was_switched_off_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,3 +267,10 @@ def test_without_pythons_lock_no_frame_is_looked_at(monkeypatch: pytest.MonkeyPa
     assert obstacles.obstacle() == obstacles.NO_LOCK
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
     assert obstacles.obstacle() == ""
+
+
+@pytest.mark.parametrize(("level", "is_read"), [(1, False), (2, True), (3, True)])
+def test_the_machine_is_read_where_outliers_may_need_it(level: int, is_read: bool) -> None:
+    watch = Watched(level).watch
+    watch.keep_up()
+    assert (watch.watcher._machine._readings[1] is not None) is is_read
