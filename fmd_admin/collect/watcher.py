@@ -36,6 +36,10 @@ FORGET_NS = 60_000_000_000
 MAX_ENDED = 10_000
 #: How often the pause is fitted to the limits.
 FIT_NS = 1_000_000_000
+#: How long requests that ran at the same time count as the way of this server. Of 8 threads that
+#: share the interpreter often none or one is inside of the app, and the others wait for it outside:
+#: at the interval of one alone they took 2 % for asking.
+TOGETHER_NS = 10_000_000_000
 _JOIN_S = 5.0
 
 
@@ -80,6 +84,8 @@ class Watcher:
         #: Whether some are not profiled, and have limits.
         self._others = False
         self._fitted_ns = self._busy_ns = 0
+        #: When more than one request was seen last.
+        self._together_ns = -TOGETHER_NS
         # Held by the thread; releasing it ends its pause.
         self._bell = Lock()
         self._bell.acquire()
@@ -95,7 +101,7 @@ class Watcher:
                 # Or the thread would get the interpreter only 5 ms into the request, or, with
                 # others that calculate, after a turn of each. It shortens and restores by itself
                 # from where ``asleep`` is unset.
-                self._interval.shorten(alone=True)
+                self._shorten()
             self.asleep = False
             self._ring()
 
@@ -180,6 +186,8 @@ class Watcher:
             self._faults.report("reading the machine's load")
 
     def _begin_anew(self) -> None:
+        # What the request that woke us has chosen was for getting here.
+        self._interval.restore()
         now_ns = perf_counter_ns()
         self._busy_ns = now_ns
         self.rhythm.begin_anew(now_ns, self.period_ns or MIN_PAUSE_NS)
@@ -205,11 +213,18 @@ class Watcher:
 
     def _rest(self, duration_s: float) -> None:
         """Wait, and have the interpreter soon after."""
-        self._interval.shorten(alone=len(self.active) <= 1)
+        self._shorten()
         self._bell.acquire(True, duration_s)
         # At once: who gave it to us begins to wait for it now, and as long as is said now. Else the
         # look would be cut short after 50 µs, and go on where that thread next waits.
         self._interval.restore()
+
+    def _shorten(self) -> None:
+        """Choose the interval for the server's way with requests."""
+        now_ns = perf_counter_ns()
+        if len(self.active) > 1:
+            self._together_ns = now_ns
+        self._interval.shorten(alone=now_ns - self._together_ns >= TOGETHER_NS)
 
     def _sleep(self) -> bool:
         """Sleep until a request wakes us; False to end."""

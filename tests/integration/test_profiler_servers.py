@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.alone]
 ENDPOINTS = {"blueprint": "part.blueprint"}
 THREADS = 8
 #: Requests of a kind, and those of which each has a function of its own.
-EACH = 450
+EACH = 600
 TAGGED = 300
 #: All of it is flushed about once a second.
 FLUSHED_S = 30.0
@@ -86,7 +86,7 @@ def test_views_of_every_kind_in_parallel_threads(tmp_path: Path) -> None:
 
 
 def every_kind(folder: Path) -> None:
-    """All at once, in turn: about 1,000 samples of each kind."""
+    """All at once, in turn: some 1,500 samples of each kind."""
     paths = [f"/{kind}" for kind in KINDS] * EACH
     with with_threads(folder) as server:
         sent = send_many(server.port, paths, connections=THREADS)

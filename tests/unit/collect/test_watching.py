@@ -11,6 +11,7 @@ import pytest
 from fmd_admin.collect import obstacles, watcher
 from fmd_admin.collect.obstacles import GREENLETS, NO_THREADS
 from fmd_admin.collect.outliers import ENDED_FIRST, NOT_ON_A_THREAD
+from fmd_admin.collect.switching import ALONE_S, AMONG_OTHERS_S
 from fmd_admin.collect.tracing import Trace
 from fmd_admin.records import Batch, Row
 
@@ -274,3 +275,32 @@ def test_the_machine_is_read_where_outliers_may_need_it(level: int, is_read: boo
     watch = Watched(level).watch
     watch.keep_up()
     assert (watch.watcher._machine._readings[1] is not None) is is_read
+
+
+@pytest.mark.parametrize(("ago_s", "expected_s"), [(0.0, AMONG_OTHERS_S), (11.0, ALONE_S)])
+def test_where_requests_were_at_the_same_time_turns_are_not_the_shortest(
+    ago_s: float, expected_s: float
+) -> None:
+    """Also while only one is inside of the app: others wait outside for the interpreter."""
+    watched = Watched(3)
+    seen_by = watched.watch.watcher
+    host_s = sys.getswitchinterval()
+    one, other = watched.begin(), watched.begin()
+    seen_by._shorten()
+    seen_by._interval.restore()
+    other.end()
+    seen_by._together_ns -= int(ago_s * 1e9)
+    seen_by._shorten()
+    assert sys.getswitchinterval() == pytest.approx(expected_s, rel=0.02)
+    seen_by._interval.restore()
+    one.end()
+    assert sys.getswitchinterval() == host_s
+
+
+def test_the_shortest_turns_end_once_the_thread_is_awake() -> None:
+    seen_by = Watched(3).watch.watcher
+    host_s = sys.getswitchinterval()
+    seen_by._shorten()
+    assert sys.getswitchinterval() == pytest.approx(ALONE_S, rel=0.02)
+    seen_by._begin_anew()
+    assert sys.getswitchinterval() == host_s
