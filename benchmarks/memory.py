@@ -29,7 +29,6 @@ from fmd_admin.collect.sampler import Node, Tree
 from fmd_admin.collect.tracing import Trace
 from fmd_admin.collect.watching import Detail
 from fmd_admin.extension import Monitor
-from fmd_admin.records import RequestRecord
 from fmd_admin.store.live import set_levels
 from fmd_admin.store.models import Endpoint, Outlier, Profile, Request
 
@@ -45,7 +44,7 @@ WARM_STEPS = 2
 SLOW_EVERY = 200
 SLOW_S = 0.02
 APPLIED_S = 20.0
-OF_REQUESTS = (Exchange, Trace, Tree, Node, Detail, Stuck, Facts, RequestRecord)
+OF_REQUESTS = (Exchange, Trace, Tree, Node, Detail, Stuck, Facts)
 
 
 def make_app() -> Flask:
@@ -88,10 +87,12 @@ def requests_of(number: int) -> list[dict[str, Any]]:
     return made
 
 
-def live_objects() -> int:
-    """Return how many objects are left of what requests are made of."""
+def left() -> Counter[str]:
+    """Return how many objects of each type are left of what requests are made of."""
     gc.collect()
-    return sum(isinstance(found, OF_REQUESTS) for found in gc.get_objects())
+    return Counter(
+        type(found).__name__ for found in gc.get_objects() if isinstance(found, OF_REQUESTS)
+    )
 
 
 def cached(monitor: Monitor) -> int:
@@ -141,7 +142,7 @@ def run(name: str, requests: int, threads: int) -> None:
                 call_in_threads(variant.app, [requests_of(per_thread) for _ in range(threads)])
                 variant.settle()
                 variant.rest()
-            objects = live_objects()
+            objects = left().total()
             rss.append(psutil.Process().memory_info().rss)
             done = step * (requests // STEPS // threads) * threads
             print(

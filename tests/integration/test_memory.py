@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,17 +11,12 @@ import pytest
 from flask import Flask, Response, abort, render_template_string, request
 from sqlalchemy import func, select
 
+from benchmarks.memory import left
 from fmd_admin.collect import frames
-from fmd_admin.collect.exchange import Exchange
-from fmd_admin.collect.outliers import Facts, Stuck
-from fmd_admin.collect.sampler import Node, Tree
-from fmd_admin.collect.tracing import Trace
-from fmd_admin.collect.watching import Detail
 from fmd_admin.store.models import CodeLine, Outlier, Profile
 
 from ..support import Bound
 
-OF_REQUESTS = (Exchange, Trace, Tree, Node, Detail, Stuck, Facts)
 THREADS = 8
 REQUESTS = 300
 ASLEEP_S = 30.0
@@ -78,13 +71,6 @@ def wait_until_asleep(bound: Bound) -> None:
     while not bound.monitor.watch.watcher.asleep:
         assert time.monotonic() < deadline, "the watcher did not go to sleep"
         time.sleep(0.02)
-
-
-def left() -> Counter[str]:
-    gc.collect()
-    return Counter(
-        type(found).__name__ for found in gc.get_objects() if isinstance(found, OF_REQUESTS)
-    )
 
 
 def count(bound: Bound, table: Any) -> int:
