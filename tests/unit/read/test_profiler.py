@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, event, update
+from sqlalchemy import delete, event, insert, update
 
 from fmd_admin.errors import ScopeError
+from fmd_admin.read.callgraph import Line, load_lines
 from fmd_admin.read.measured import Asked
 from fmd_admin.read.profiler import GROUPED, grouped, profile, profiles
 from fmd_admin.read.scope import Scope, parse_scope
-from fmd_admin.store.models import Profile
+from fmd_admin.store.models import CodeLine, Profile
 from fmd_admin.store.store import Store
 
 from ... import profiles as made
@@ -195,3 +196,32 @@ def test_trees_are_read_once(store: Store) -> None:
     assert [trees_read(), trees_read()] == [1, 0]
     store_batch(store, "w2", profiles=[made.profile(time_ms=NOW_MS - 2000)])
     assert [trees_read(), trees_read()] == [1, 0]
+
+
+@pytest.mark.parametrize("step", [1, 2, 300])
+def test_lines_are_found_near_each_other_and_far_apart(store: Store, step: int) -> None:
+    made_lines = [
+        {
+            "id": 1_000 + step * number,
+            "digest": f"{number:040}",
+            "file": f"m{number}.py",
+            "line": number,
+            "function": "f",
+            "source": "x = 1",
+            "own": number % 2 == 0,
+        }
+        for number in range(1_200)
+    ]
+    with store.write() as connection:
+        connection.execute(insert(CodeLine), made_lines)
+    wanted = [one["id"] for one in made_lines if one["line"] != 700][::-1]
+    with store.read() as connection:
+        found = load_lines(connection, wanted)
+        assert load_lines(connection, []) == {}
+        assert load_lines(connection, [1_000]) == {1_000: Line("m0.py", 0, "f", "x = 1", True)}
+    assert set(found) >= set(wanted)
+    for one in made_lines:
+        if one["line"] != 700:
+            line = found[one["id"]]
+            assert (line.file, line.line, line.own) == (one["file"], one["line"], one["own"])
+            assert isinstance(line.own, bool)
