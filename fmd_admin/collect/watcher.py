@@ -41,6 +41,7 @@ FIT_NS = 1_000_000_000
 #: at the interval of one alone they took 2 % for asking.
 TOGETHER_NS = 10_000_000_000
 _JOIN_S = 5.0
+_READING = "reading the machine's load"
 
 
 class Watcher:
@@ -158,13 +159,18 @@ class Watcher:
         Each file takes several calls that give up the interpreter: with 8 busy threads the watcher
         would wait 0.7 s for it, or 5 to 70 ms where it asked all of them for short turns.
         """
-        self._machine.keep_up()
+        try:
+            self._machine.keep_up()
+        except Exception:  # noqa: BLE001 - counted, and logged once
+            self._faults.report(_READING)
 
     # In the thread
 
     def _run(self) -> None:
         try:
             self._be_punctual()
+            # The flusher's first one may come a second later.
+            self.keep_up()
             self._begin_anew()
             while self._pause():
                 with self._tick_lock:
@@ -180,10 +186,6 @@ class Watcher:
             be_punctual()
         except Exception:  # noqa: BLE001 - counted, and logged once
             self._faults.report("asking the system to wake the watcher on time")
-        try:
-            self.keep_up()
-        except Exception:  # noqa: BLE001 - counted, and logged once
-            self._faults.report("reading the machine's load")
 
     def _begin_anew(self) -> None:
         # What the request that woke us has chosen was for getting here.
@@ -349,7 +351,7 @@ class Watcher:
             try:
                 self._load = self._machine.load()
             except Exception:  # noqa: BLE001 - counted, and logged once
-                self._faults.report("reading the machine's load")
+                self._faults.report(_READING)
                 self._load = Load()
             finally:
                 self._interval.restore()

@@ -91,10 +91,7 @@ class Watch:
     def keep_up(self) -> None:
         """Read the machine's counters about once a second, for the load at an outlier."""
         if self.is_on and not self.watcher.unavailable:
-            try:
-                self.watcher.keep_up()
-            except Exception:  # noqa: BLE001 - counted, and logged once
-                self._faults.report("reading the machine's load")
+            self.watcher.keep_up()
 
     def seed(self, means: Mapping[str, tuple[int, float]]) -> None:
         """Begin with the stored hits and mean in ms per endpoint."""

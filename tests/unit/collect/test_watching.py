@@ -304,3 +304,16 @@ def test_the_shortest_turns_end_once_the_thread_is_awake() -> None:
     assert sys.getswitchinterval() == pytest.approx(ALONE_S, rel=0.02)
     seen_by._begin_anew()
     assert sys.getswitchinterval() == host_s
+
+
+def test_a_machine_that_hides_its_counters_is_a_fault_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched = Watched(2)
+
+    def hidden(percpu: bool) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("fmd_admin.collect.machine.psutil.cpu_times", hidden)
+    watched.watch.keep_up()
+    assert watched.faults.total() == 1
